@@ -1,0 +1,13 @@
+/** What the other rooms may use of base. */
+export { FedradError, fail, messageOf, type Problem } from './errors.ts';
+export { canonicalJson, sha256 } from './hash.ts';
+export {
+  checkParameters,
+  elementCount,
+  type ParameterSet,
+  type ParameterShapes,
+  shapesOf,
+  type Tensor,
+} from './parameters.ts';
+export { type Label, openRng, type PhiloxKey, philox4x32, type Rng, streamKey } from './rng.ts';
+export { decodeSafetensors, encodeSafetensors, type SafetensorsFile } from './safetensors.ts';
