@@ -1,0 +1,27 @@
+/** @file fedrad's side of bench/train.ts: `node train-ours.ts images size batch threads`, then commands on stdin. */
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { initialParameters, openEngine, pneumoniaNetwork } from '../src/engine/index.ts';
+
+const [path, size, batch, threads] = process.argv.slice(2);
+const network = pneumoniaNetwork({ imageSize: Number(size) });
+const images = new Uint8Array(readFileSync(path!));
+const labels = Uint8Array.from({ length: Number(batch) }, (_, i) => i % 2);
+const engine = await openEngine(network, { threads: Number(threads), batchSize: Number(batch) });
+engine.load(initialParameters(network, 1));
+
+let step = 0;
+const WORK: Readonly<Record<string, () => void>> = {
+  train: () => void engine.step({ images, labels }, { learningRate: 0.01, momentum: 0.9, dropoutKey: [1, step++] }),
+  evaluate: () => void engine.probabilities(images),
+};
+for await (const line of createInterface({ input: process.stdin })) {
+  const [command, count] = line.split(' ');
+  const seconds = Array.from({ length: Number(count) }, () => {
+    const start = performance.now();
+    WORK[command!]!();
+    return (performance.now() - start) / 1000;
+  });
+  console.log(JSON.stringify({ seconds, peakMiB: process.resourceUsage().maxRSS / 1024, name: 'fedrad' }));
+}
+await engine.close();

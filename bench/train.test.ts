@@ -1,0 +1,35 @@
+/** @file Keeps the benches running: their tiny form, as a person would call it. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+const bench = (...args: string[]) =>
+  spawnSync(process.execPath, [join(import.meta.dirname, 'run.ts'), ...args], { encoding: 'utf8' });
+
+test('bench train --tiny --json prints one result a line', () => {
+  const { stdout, stderr, status } = bench('train', '--tiny', '--json');
+  assert.equal(status, 0, stderr);
+  const results = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  assert.deepEqual(
+    results.map(({ bench: name, unit }) => [name, unit]),
+    [
+      ['train', 'images/s'],
+      ['train', 'MiB'],
+      ['train', 'images/s'],
+    ],
+  );
+  for (const result of results) {
+    assert.deepEqual(Object.keys(result), ['bench', 'case', 'ours', 'peer', 'peer_name', 'unit', 'ratio']);
+    assert.ok((result.ours as number) > 0);
+  }
+});
+
+test('an unknown bench is named with what there is', () => {
+  const { stderr, status } = bench('trian');
+  assert.equal(status, 1);
+  assert.match(stderr, /no bench "trian"; there are: train/);
+});
