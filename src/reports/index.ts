@@ -1,0 +1,12 @@
+/** What the other rooms may use of reports. */
+export { type EvaluationInput, evaluateScores, summariseScores } from './evaluate.ts';
+export {
+  type Evaluation,
+  evaluationSchema,
+  type Figures,
+  type PooledEvaluation,
+  pooledEvaluationSchema,
+  type SplitEvaluation,
+  splitEvaluationSchema,
+} from './figures.ts';
+export { poolEvaluations } from './pool.ts';
