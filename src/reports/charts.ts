@@ -106,7 +106,7 @@ export function progressCharts(
       series.map((one) => legendEntry(one)),
     );
   };
-  return html`<div class="pair">${draw('auroc', 'Validation AUROC', (values) => niceAxis('AUROC', Math.min(...values), Math.min(1, Math.max(...values))))}${draw(
+  return html`<div class="pair">${draw('auroc', 'Validation AUROC', (values) => niceAxis('AUROC', Math.min(0.9, ...values), 1))}${draw(
     'loss',
     'Validation loss',
     (values) => niceAxis('Cross-entropy (nats)', 0, Math.max(...values)),

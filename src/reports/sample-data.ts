@@ -14,16 +14,17 @@ const HOSPITALS = [
 /** Scores of a model on one hospital's test images: saturated logits, about 1.6 images per patient with pneumonia. */
 function testScores(model: string, silo: number, skill: number): EvaluationInput {
   const { images, shift } = HOSPITALS[silo]!;
-  const rng = openRng(2026, 'sample', model, silo);
+  // The patients are the same for every model; only what it makes of them differs.
+  const [ward, noise] = [openRng(2026, 'sample', silo), openRng(2026, 'sample', model, silo)];
   const [labels, patients, logits]: [number[], number[], number[]] = [[], [], []];
-  for (let patient = 0; labels.length < images; patient++) {
-    const label = rng.uniform() < 0.55 ? 1 : 0;
-    const own = 1.6 * rng.normal();
-    const count = label === 1 && rng.uniform() < 0.45 ? 2 : 1;
+  for (let patient = 0; labels.length < images - 1; patient++) {
+    const label = ward.uniform() < 0.55 ? 1 : 0;
+    const own = 1.6 * ward.normal();
+    const count = label === 1 && ward.uniform() < 0.45 ? 2 : 1;
     for (let image = 0; image < count; image++) {
       labels.push(label);
       patients.push(patient);
-      logits.push((label === 1 ? skill + 0.9 : -skill) + shift + own + 1.8 * rng.normal());
+      logits.push((label === 1 ? skill + 0.9 : -skill) + shift + own + 1.8 * noise.normal());
     }
   }
   return {

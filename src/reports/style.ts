@@ -28,7 +28,7 @@ export const STYLE_SHEET = `
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.6 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
 font-variant-numeric:tabular-nums lining-nums;-webkit-text-size-adjust:100%}
-main{max-width:1060px;margin:0 auto;padding:56px 40px 80px}
+main{max-width:1120px;margin:0 auto;padding:56px 40px 80px}
 h1{font-size:32px;line-height:1.2;font-weight:650;letter-spacing:-.015em;margin:6px 0 20px;text-wrap:balance}
 h2{font-size:20px;line-height:1.3;font-weight:650;letter-spacing:-.005em;margin:64px 0 6px}
 h3{font-size:15px;font-weight:650;margin:32px 0 4px}
@@ -46,9 +46,9 @@ header dl.facts{border-top:1px solid var(--rule);border-bottom:1px solid var(--r
 .headline .value{font-size:34px;line-height:1.2;font-weight:600;letter-spacing:-.02em;display:block}
 .headline .ci{color:var(--soft);font-size:13px}
 .scroll{overflow-x:auto;margin:16px 0 8px}
-table{border-collapse:collapse;width:100%;font-size:14px}
+table{border-collapse:collapse;width:100%;font-size:13.5px}
 caption{text-align:left;color:var(--soft);padding:0 0 8px}
-th,td{padding:9px 12px;text-align:right;vertical-align:baseline;border-bottom:1px solid var(--rule);white-space:nowrap}
+th,td{padding:9px 8px;text-align:right;vertical-align:baseline;border-bottom:1px solid var(--rule);white-space:nowrap}
 th:first-child,td:first-child{padding-left:0}th:last-child,td:last-child{padding-right:0}
 thead th{font-weight:600;font-size:13px;color:var(--soft);vertical-align:bottom}
 thead th[colspan]{text-align:center;border-bottom:0;padding-bottom:0}
@@ -58,7 +58,7 @@ tbody th{font-weight:500}
 tr.subject th,tr.subject td{background:var(--faint)}tr.subject th{font-weight:650}
 .ci,.unit{color:var(--soft)}
 .missing{color:var(--soft);font-style:italic;white-space:normal}
-td.mark-cell{min-width:176px;vertical-align:middle}
+td.mark-cell{vertical-align:middle}
 figure{margin:24px 0 0;break-inside:avoid}
 figcaption{font-weight:600;font-size:14px;margin-bottom:8px}
 .pair{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:40px}
@@ -72,7 +72,7 @@ svg text.label{fill:var(--ink);font-size:12.5px}
 .series-federated .line{stroke-width:2.8}
 svg circle{fill:currentColor;stroke:var(--page);stroke-width:1.2}
 .swatch{display:inline-block;width:24px;height:10px;margin-right:9px;flex:none}
-.mark{width:160px;height:16px;display:inline-block;vertical-align:middle}
+.mark{width:130px;height:13px;display:inline-block;vertical-align:middle}
 .mark .scale{stroke:var(--rule);stroke-width:1}.mark .whisker{stroke:currentColor;stroke-width:2.4}
 ${series.map((name) => `.series-${name}{color:var(--${name})}${dashes[name] ? `.series-${name} .line{stroke-dasharray:${dashes[name]}}` : ''}`).join('\n')}
 .legend{list-style:none;margin:10px 0 0;padding:0 0 0 52px;font-size:13px;display:grid;gap:3px}
