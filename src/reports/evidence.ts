@@ -1,0 +1,109 @@
+/** @file The sections on where the figures come from: data, settings, time, hashes, limits, how to repeat. */
+import { bareFigure, factList, figureWithInterval, headerRow, missing, table, valueOr } from './cells.ts';
+import { duration, whole } from './format.ts';
+import { LIMITS, SYNTHETIC_LIMIT } from './limits.ts';
+import { html, type Markup, NOTHING } from './markup.ts';
+import { swatch } from './plot.ts';
+import { type Fact, type HospitalData, isMissing, type ReportData } from './report-data.ts';
+import { hospitalStyle } from './results.ts';
+
+/** Images and patients of each hospital, what was set aside, and the model on its own test images. */
+export function hospitals(data: ReportData): Markup {
+  if (data.hospitals.length === 0) return html`<p>${missing('the run names no hospital')}</p>`;
+  const splits = [...new Set(data.hospitals.flatMap(({ splits: own }) => own.map(({ split }) => split)))];
+  const name = (hospital: HospitalData): Markup =>
+    html`<th scope="row">${swatch(hospitalStyle(data, hospital.name))}${hospital.name}</th>`;
+  const dataHead = html`<tr><th scope="col" rowspan="2" class="text">Hospital</th>${splits.map((split) => html`<th scope="colgroup" colspan="3">${split}</th>`)}</tr><tr>${splits.map(
+    () => html`<th scope="col">Normal</th><th scope="col">Pneumonia</th><th scope="col">Patients</th>`,
+  )}</tr>`;
+  const dataRows = data.hospitals.map((hospital) => {
+    const cells = splits.map((split) => {
+      const own = hospital.splits.find((one) => one.split === split);
+      return own
+        ? html`<td>${whole(own.normal)}</td><td>${whole(own.pneumonia)}</td><td>${whole(own.patients)}</td>`
+        : html`<td colspan="3"><span class="missing">none</span></td>`;
+    });
+    return html`<tr>${name(hospital)}${cells}</tr>`;
+  });
+  const intakeRows = data.hospitals.map((hospital) => {
+    const { intake } = hospital;
+    if (isMissing(intake))
+      return html`<tr>${name(hospital)}<td colspan="3" class="text">${missing(intake.missing)}</td></tr>`;
+    const reasons = intake.setAside.map(({ reason, images }) => `${whole(images)} ${reason}`).join('; ') || '–';
+    return html`<tr>${name(hospital)}<td>${whole(intake.used)}</td><td>${whole(intake.offered)}</td><td class="text wrap">${reasons}</td></tr>`;
+  });
+  const testRows = data.hospitals.map((hospital) => {
+    const { test } = hospital;
+    if (isMissing(test))
+      return html`<tr>${name(hospital)}<td colspan="6" class="text">${missing(test.missing)}</td></tr>`;
+    return html`<tr>${name(hospital)}<td>${figureWithInterval(test, 'auroc')}</td><td>${figureWithInterval(test, 'sensitivity')}</td><td>${figureWithInterval(test, 'specificity')}</td><td>${bareFigure(test, 'accuracy')}</td><td>${whole(test.n)}</td><td>${whole(test.patients)}</td></tr>`;
+  });
+  return html`<h3>The federated model on each hospital's own test images</h3>${table(
+    'Intervals: bootstrap over that hospital’s patients.',
+    headerRow([
+      'Hospital',
+      'AUROC [95 %]',
+      'Sensitivity [95 %]',
+      'Specificity [95 %]',
+      'Accuracy',
+      'Images',
+      'Patients',
+    ]),
+    testRows,
+  )}<h3>Images and patients</h3>${table('Images by split and label, and the patients they are of.', dataHead, dataRows)}<h3>Images used, and why not the rest</h3>${table(
+    'Each image that was offered is either used or set aside for a reason.',
+    headerRow(['Hospital', 'Used', 'Of', 'Set aside'], [0, 3]),
+    intakeRows,
+  )}`;
+}
+
+/** Settings of training, privacy and seeds. */
+export function settings(data: ReportData): Markup {
+  const seeds: Fact[] = data.seeds.map(({ name, value }) => ({ name, value }));
+  return html`<div class="pair"><div><h3>Training</h3>${factList(data.training)}</div><div><h3>Privacy</h3>${
+    isMissing(data.privacy) ? html`<p class="missing">${data.privacy.missing}</p>` : factList(data.privacy)
+  }<h3>Seeds</h3>${factList(seeds)}</div></div>`;
+}
+
+/** Where the steps ran and how long they took. */
+export function execution(data: ReportData): Markup {
+  const { sandbox, kernels, machine } = data.execution;
+  const facts = factList([
+    { name: 'Sandbox', value: sandbox },
+    { name: 'Kernels', value: kernels },
+    { name: 'Machine', value: machine },
+  ]);
+  if (data.steps.length === 0) return html`${facts}<p>${missing('no step was recorded')}</p>`;
+  const rows = data.steps.map(
+    ({ step, hospital, runs, wallSeconds, cpuSeconds }) =>
+      html`<tr><th scope="row">${step}</th><td class="text">${hospital ?? 'orchestrator'}</td><td>${whole(runs)}</td><td>${valueOr(wallSeconds, duration)}</td><td>${valueOr(cpuSeconds, duration)}</td></tr>`,
+  );
+  return html`${facts}${table(
+    'Time by step, summed over its runs. Steps of different hospitals run side by side.',
+    headerRow(['Step', 'Where', 'Runs', 'Wall time', 'CPU time'], [0, 1]),
+    rows,
+  )}`;
+}
+
+/** What identifies the run's inputs and outputs. */
+export function provenance(data: ReportData): Markup {
+  const { model, initialModel, graph, manifests } = data.hashes;
+  const named = [
+    { name: 'Model', sha256: model },
+    { name: 'Initial model', sha256: initialModel },
+    { name: 'Graph of steps', sha256: graph },
+    ...manifests.map(({ hospital, sha256 }) => ({ name: `Data of ${hospital}`, sha256 })),
+  ];
+  return html`<h3>SHA-256</h3><dl class="facts">${named.map(
+    ({ name, sha256 }) =>
+      html`<dt>${name}</dt><dd>${valueOr(sha256, (hash) => html`<span class="hash">${hash}</span>`)}</dd>`,
+  )}</dl><h3>Software</h3>${factList(data.software.map(({ name, version }) => ({ name, value: version })))}`;
+}
+
+/** What the figures do not show. */
+export const limits = (data: ReportData): Markup =>
+  html`<ul class="plain">${[...(data.synthetic ? [SYNTHETIC_LIMIT] : []), ...LIMITS, ...data.limits].map((limit) => html`<li>${limit}</li>`)}</ul>`;
+
+/** The command that makes this run again. */
+export const repetition = ({ repeat }: ReportData): Markup =>
+  html`<pre><code>${repeat.command}</code></pre>${repeat.note ? html`<p>${repeat.note}</p>` : NOTHING}`;
