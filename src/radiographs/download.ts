@@ -54,7 +54,12 @@ export async function download(request: Download): Promise<void> {
       furthest = Math.max(furthest, progress.bytes);
       if (fruitless >= limits.attempts) {
         const reason = error instanceof Error && error.cause ? messageOf(error.cause) : messageOf(error);
-        fail(where, `download failed ${fruitless} times in a row at byte ${progress.bytes}: ${reason}`, 'check the network and try again', error);
+        fail(
+          where,
+          `download failed ${fruitless} times in a row at byte ${progress.bytes}: ${reason}`,
+          'check the network and try again',
+          error,
+        );
       }
       await sleep(limits.retryDelayMs * Math.min(2 ** fruitless, 30));
     }
@@ -107,7 +112,11 @@ async function attempt(request: Download, handle: FileHandle, progress: Progress
 }
 
 /** GET with redirects followed by hand, so that the credentials stay with the origin they are for. */
-async function get({ url, where, authorization }: Download, { bytes, etag }: Progress, signal: AbortSignal): Promise<Response> {
+async function get(
+  { url, where, authorization }: Download,
+  { bytes, etag }: Progress,
+  signal: AbortSignal,
+): Promise<Response> {
   const first = new URL(url);
   let target = first;
   for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
@@ -125,7 +134,11 @@ async function get({ url, where, authorization }: Download, { bytes, etag }: Pro
     await response.body?.cancel();
     const next = new URL(location, target);
     if (target.protocol === 'https:' && next.protocol !== 'https:') {
-      fail(where, `${target.host} redirects from https to ${next.protocol}//${next.host}`, 'not followed; check the address');
+      fail(
+        where,
+        `${target.host} redirects from https to ${next.protocol}//${next.host}`,
+        'not followed; check the address',
+      );
     }
     target = next;
   }

@@ -38,7 +38,11 @@ export async function downloadKaggle({ baseUrl, dataset, credentials, ...request
         return fail(where, `Kaggle refused the credentials (HTTP status ${status})`, SET_SECRETS);
       }
       if (status === 404) {
-        return fail(where, `no such data set at ${new URL(baseUrl).host} (HTTP status 404)`, 'check its name: <owner>/<dataset>');
+        return fail(
+          where,
+          `no such data set at ${new URL(baseUrl).host} (HTTP status 404)`,
+          'check its name: <owner>/<dataset>',
+        );
       }
       return fail(where, `download refused with HTTP status ${status}`, 'try again later');
     },

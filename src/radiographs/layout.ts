@@ -24,7 +24,8 @@ export interface LabelledFile {
   readonly patient: string;
 }
 
-const EXPECTED = 'expected a folder with NORMAL/ and PNEUMONIA/, or one that holds chest_xray/train/{NORMAL,PNEUMONIA}/';
+const EXPECTED =
+  'expected a folder with NORMAL/ and PNEUMONIA/, or one that holds chest_xray/train/{NORMAL,PNEUMONIA}/';
 
 /** Text order by Unicode code point: that of Python's `sorted`, and the same on every machine. */
 export const byCodePoint = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
@@ -36,7 +37,9 @@ export const byCodePoint = (a: string, b: string): number => Buffer.compare(Buff
  */
 export function findLabelled(paths: readonly string[], where: string): LabelledFile[] {
   const byRoot = Map.groupBy(paths.flatMap(labelled), ({ root }) => root.join('/'));
-  const complete = [...byRoot.values()].filter((found) => CLASSES.every((label) => found.some((f) => f.label === label)));
+  const complete = [...byRoot.values()].filter((found) =>
+    CLASSES.every((label) => found.some((f) => f.label === label)),
+  );
   if (complete.length === 0) return failWithout([...byRoot.values()], where);
   const trains = complete.filter((found) => found[0]!.root.at(-1)?.toLowerCase() === 'train');
   const candidates = trains.length > 0 ? trains : complete;

@@ -78,13 +78,12 @@ export function drawChest(a: Anatomy, size: number, rng: Rng): Canvas {
   const texture = valueNoise(size, 10, rng);
   forEachPixel(canvas, (u, v) => {
     const body = bodyAt(a, u, v);
-    const spine = 0.13 * bell(u / 0.075) * (1 + 0.25 * Math.sin((v * 2 * Math.PI) / 0.17)) * edge((v + 0.95) / 0.05);
-    const heart = 0.3 * heartAt(a, u, v);
-    const middle = 0.16 * edge((a.mediastinumHalfWidth - Math.abs(u)) / 0.03) * edge((v + 0.7) / 0.15);
-    const knob = 0.1 * bell((u - a.mediastinumHalfWidth) / 0.07) * bell((v + 0.33) / 0.08);
+    const spine = 0.1 * bell(u / 0.075) * (1 + 0.25 * Math.sin((v * 2 * Math.PI) / 0.17)) * edge((v + 0.95) / 0.05);
+    const heart = 0.2 * heartAt(a, u, v);
+    const middle = 0.14 * edge((1.15 * a.mediastinumHalfWidth - Math.abs(u)) / 0.05) * edge((v + 0.6) / 0.2);
     const belly = 0.12 * edge((v - diaphragmAt(a, u)) / 0.03);
     const stomach = a.stomachAir * bell((u - 0.42) / 0.14) * bell((v - a.domes[1] - 0.2) / 0.08);
-    return body * (a.bodyThickness + spine + heart + middle + knob + belly - stomach - 0.68 * lungAt(a, u, v));
+    return body * (a.bodyThickness + spine + heart + middle + belly - stomach - 0.68 * lungAt(a, u, v));
   });
   drawRibs(canvas, a);
   drawClavicles(canvas, a);
@@ -131,10 +130,13 @@ function cell(pixel: number, size: number, cells: number): readonly [number, num
   return [index, t * t * (3 - 2 * t)];
 }
 
-/** From 0 far below to 1 far above zero. */
-export const edge = (x: number): number => 1 / (1 + Math.exp(-Math.max(-30, Math.min(30, 2 * x))));
+/** A soft step: 0 below -1.5, 1 above 1.5, slope about 1/2 at zero. Evaluated for every pixel, so without `exp`. */
+export function edge(x: number): number {
+  const t = Math.min(1, Math.max(0, x / 3 + 0.5));
+  return t * t * (3 - 2 * t);
+}
 /** 1 at zero, falling like a normal density of standard deviation 1. */
-export const bell = (x: number): number => Math.exp(-0.5 * x * x);
+export const bell = (x: number): number => (Math.abs(x) > 4 ? 0 : Math.exp(-0.5 * x * x));
 
 function bodyAt(a: Anatomy, u: number, v: number): number {
   const shoulders = edge((v + 0.86) / 0.07);
@@ -149,7 +151,8 @@ const outerBorder = (a: Anatomy, v: number): number => {
 
 function innerBorder(a: Anatomy, u: number, v: number): number {
   const bulge = u > 0 ? a.heartHalfWidth * 1.25 : a.heartHalfWidth * 0.55;
-  return a.mediastinumHalfWidth * 0.9 + Math.max(0, bulge - a.mediastinumHalfWidth) * edge((v - 0.08) / 0.13);
+  const knob = u > 0 ? 0.05 * bell((v + 0.36) / 0.09) : 0;
+  return a.mediastinumHalfWidth + knob + Math.max(0, bulge - a.mediastinumHalfWidth) * edge((v - 0.04) / 0.2);
 }
 
 function heartAt(a: Anatomy, u: number, v: number): number {
@@ -228,7 +231,7 @@ function drawClavicles(canvas: Canvas, a: Anatomy): void {
 function drawVessels(canvas: Canvas, a: Anatomy, rng: Rng): void {
   for (const side of [-1, 1]) {
     const hilum = [side * (a.mediastinumHalfWidth + 0.07), side < 0 ? -0.06 : -0.1] as const;
-    paintBlob(canvas, ...hilum, 0.06, 0.1, a.vesselContrast);
+    paintBlob(canvas, ...hilum, 0.07, 0.12, 1.3 * a.vesselContrast);
     for (let vessel = 0; vessel < 13; vessel++) {
       const heading = between(rng, -0.42, 0.46) * Math.PI;
       const length = between(rng, 0.22, 0.5);
@@ -239,8 +242,15 @@ function drawVessels(canvas: Canvas, a: Anatomy, rng: Rng): void {
         const direction = heading + bend * t;
         const u = hilum[0] + side * length * t * Math.cos(direction);
         const v = hilum[1] + length * t * Math.sin(direction);
-        const width = 0.02 * (1 - 0.75 * t);
-        paintBlob(canvas, u, v, width, width, 0.6 * strength * (1 - 0.7 * t) * lungAt(a, u, v));
+        const width = 0.02 * (1 - 0.7 * t);
+        paintBlob(
+          canvas,
+          u,
+          v,
+          width,
+          width,
+          0.45 * strength * Math.min(1, 0.2 + 3 * t) * (1 - 0.7 * t) * lungAt(a, u, v),
+        );
       }
     }
   }

@@ -4,7 +4,16 @@
  * it, in healthy and ill alike, so that a bright spot alone is no proof.
  */
 import type { Rng } from '../base/index.ts';
-import { type Anatomy, bell, type Canvas, emptyCanvas, forEachPixel, lungAt, paintBlob, valueNoise } from './phantomChest.ts';
+import {
+  type Anatomy,
+  bell,
+  type Canvas,
+  emptyCanvas,
+  forEachPixel,
+  lungAt,
+  paintBlob,
+  valueNoise,
+} from './phantomChest.ts';
 
 export type OpacityKind = 'lobar' | 'patchy';
 
@@ -62,9 +71,10 @@ export function paintDistractors(chest: Canvas, rng: Rng): void {
     const [u, v] = [between(rng, 0.4, 0.5), between(rng, 0.2, 0.4)];
     for (const s of [-1, 1]) paintBlob(chest, s * u, v, 0.24, 0.17, contrast);
   }
-  if (rng.uniform() < 0.25) paintBlob(chest, side(rng) * between(rng, 0.38, 0.5), between(rng, 0.15, 0.3), 0.03, 0.03, 0.12);
+  if (rng.uniform() < 0.25)
+    paintBlob(chest, side(rng) * between(rng, 0.38, 0.5), between(rng, 0.15, 0.3), 0.03, 0.03, 0.12);
   if (rng.uniform() < 0.2) {
     const [slope, offset] = [between(rng, -0.6, 0.6), between(rng, -0.5, 0.5)];
-    forEachPixel(chest, (u, v, value) => value + 0.25 * bell((u - offset - slope * v) / 0.012));
+    forEachPixel(chest, (u, v, value) => value + 0.14 * bell((u - offset - slope * v - 0.25 * v * v) / 0.012));
   }
 }

@@ -30,7 +30,7 @@ export interface House {
   readonly rotationStd: number;
   /** Brightness added to images of the ill and taken from those of the healthy, as a share of full scale. */
   readonly illBrighter: number;
-  /** Where the side marker is put. */
+  /** Where the side marker is put: the patient's left is at the right. */
   readonly marker: readonly [u: number, v: number];
 }
 
@@ -39,7 +39,7 @@ const HOUSES: readonly House[] = [
     prevalence: 0.6,
     lobar: 0.95,
     lowerLobes: 0.95,
-    window: [0.1, 1.55],
+    window: [0.1, 1.5],
     gamma: 1,
     blur: 0.008,
     noiseStd: 0.025,
@@ -61,13 +61,13 @@ const HOUSES: readonly House[] = [
     border: 0.08,
     rotationStd: 3,
     illBrighter: -0.05,
-    marker: [-0.8, -0.82],
+    marker: [0.74, 0.8],
   },
   {
     prevalence: 0.5,
     lobar: 0.6,
     lowerLobes: 0.15,
-    window: [0.2, 1.4],
+    window: [0.18, 1.45],
     gamma: 1.3,
     blur: 0.004,
     noiseStd: 0.03,
@@ -75,7 +75,7 @@ const HOUSES: readonly House[] = [
     border: 0,
     rotationStd: 2,
     illBrighter: 0,
-    marker: [0.8, 0.85],
+    marker: [0.6, -0.87],
   },
 ];
 
@@ -109,7 +109,7 @@ export function expose(chest: Canvas, house: House, ill: boolean, rng: Rng): Uin
   forEachPixel(turned, (u, v, attenuation) => {
     const linear = Math.min(1, Math.max(0, (attenuation - black) / (white - black)));
     const shown = (linear ** house.gamma - 0.5) * contrast + 0.5 + exposure;
-    const lit = shown - house.vignette * 0.5 * (u * u + v * v) + house.noiseStd * rng.normal();
+    const lit = shown - house.vignette * 0.5 * (u * u + v * v) + house.noiseStd * grain(rng);
     const [mu, mv] = [u - house.marker[0] - shiftU, v - house.marker[1] - shiftV];
     const marked = isLetterL(mu, mv) ? 0.97 : lit;
     return Math.max(Math.abs(u), Math.abs(v)) > 1 - border ? 0.01 : marked;
@@ -117,6 +117,13 @@ export function expose(chest: Canvas, house: House, ill: boolean, rng: Rng): Uin
   return Uint8Array.from({ length: size * size }, (_, i) =>
     Math.round(255 * Math.min(1, Math.max(0, turned.values[i]!))),
   );
+}
+
+/** Nearly normal (the sum of four uniforms) from one word of the generator: every pixel takes one. */
+function grain(rng: Rng): number {
+  const word = rng.uint32();
+  const sum = (word & 255) + ((word >>> 8) & 255) + ((word >>> 16) & 255) + (word >>> 24);
+  return (sum - 510) / 147.8;
 }
 
 /** The lead letter that technicians put on the film. */

@@ -30,7 +30,11 @@ export interface PhantomRequest {
 }
 
 /** The synthetic images of one hospital as PNG files; the same arguments give the same pixels. */
-export function openPhantoms({ imagesPerSilo, imageSize }: PhantomRequest, siloIndex: number, seed: number): Collection {
+export function openPhantoms(
+  { imagesPerSilo, imageSize }: PhantomRequest,
+  siloIndex: number,
+  seed: number,
+): Collection {
   const rng = (...labels: (string | number)[]): Rng => openRng(seed, 'phantom', siloIndex, ...labels);
   const house = houseOf(siloIndex, rng('house'));
   const phantoms = new Map(

@@ -152,7 +152,12 @@ async function copyFiles(from: string, to: string): Promise<void> {
   for (const name of FILES) await copyFile(join(from, name), join(to, name), constants.COPYFILE_FICLONE);
 }
 
-async function summarise(output: string, manifest: Manifest, imageSize: number, decoded: number): Promise<PreparedSummary> {
+async function summarise(
+  output: string,
+  manifest: Manifest,
+  imageSize: number,
+  decoded: number,
+): Promise<PreparedSummary> {
   const hashOf = async (split: Split) => (await readPrepared(output, split)).sha256;
   return {
     synthetic: manifest.synthetic,

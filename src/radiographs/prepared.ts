@@ -2,8 +2,9 @@
  * @file Images ready to train on: for each split a raw array `<split>.u8`, 8-bit grey `[N, H, W]`, and `<split>.json` with
  * its labels, patients and SHA-256. One read and no decoding per epoch.
  */
-import { open, readFile } from 'node:fs/promises';
+
 import { createHash } from 'node:crypto';
+import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { fail, messageOf } from '../base/index.ts';
@@ -65,7 +66,14 @@ export async function readPrepared(folder: string, split: Split): Promise<Prepar
     at += bytesRead;
   }
   if (hash.digest('hex') !== header.sha256) fail(path, 'its SHA-256 is not the one it was made with', remedy);
-  return { images, labels: Uint8Array.from(labels), patients: Int32Array.from(patients), imageSize, synthetic, sha256: header.sha256 };
+  return {
+    images,
+    labels: Uint8Array.from(labels),
+    patients: Int32Array.from(patients),
+    imageSize,
+    synthetic,
+    sha256: header.sha256,
+  };
 }
 
 async function readHeader(folder: string, split: Split): Promise<PreparedHeader> {

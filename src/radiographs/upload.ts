@@ -98,7 +98,15 @@ interface Examined extends Placed {
   readonly detail?: string;
 }
 
-async function openSource({ source, siloIndex, seed, scratch, credentials, onProgress, ...request }: UploadRequest): Promise<Collection> {
+async function openSource({
+  source,
+  siloIndex,
+  seed,
+  scratch,
+  credentials,
+  onProgress,
+  ...request
+}: UploadRequest): Promise<Collection> {
   const limits = { ...DEFAULT_LIMITS, ...request.limits };
   switch (source.kind) {
     case 'folder':
@@ -134,7 +142,11 @@ async function requireEmpty(output: string): Promise<void> {
   }
 }
 
-async function examineAll(collection: Collection, own: readonly Placed[], { output, onProgress }: UploadRequest): Promise<Examined[]> {
+async function examineAll(
+  collection: Collection,
+  own: readonly Placed[],
+  { output, onProgress }: UploadRequest,
+): Promise<Examined[]> {
   for (const split of SPLITS) {
     for (const label of CLASSES) await mkdir(join(output, split, label), { recursive: true });
   }
@@ -223,10 +235,20 @@ function requireBothClasses({ splits, given, leftOut, siloIndex, partition }: Im
   }
 }
 
-async function finish(output: string, examined: readonly Examined[], manifest: Manifest, summary: ImportSummary): Promise<void> {
+async function finish(
+  output: string,
+  examined: readonly Examined[],
+  manifest: Manifest,
+  summary: ImportSummary,
+): Promise<void> {
   const leftOut = examined.filter(({ reason }) => reason !== undefined);
   for (const { path } of leftOut) await rm(join(output, path), { force: true });
-  const quarantine = leftOut.map(({ file, reason, detail }) => ({ path: file.path, label: file.label, reason, detail }));
+  const quarantine = leftOut.map(({ file, reason, detail }) => ({
+    path: file.path,
+    label: file.label,
+    reason,
+    detail,
+  }));
   await writeJson(join(output, 'quarantine.json'), quarantine);
   await writeJson(join(output, 'summary.json'), summary);
   await writeJson(join(output, 'manifest.json'), manifest);
