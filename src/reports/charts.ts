@@ -14,7 +14,7 @@ export interface Styled {
 }
 
 const ROC = 'ROC curves, all test images';
-const CALIBRATION = 'Calibration, all test images, with 95 % intervals';
+const CALIBRATION = 'Calibration, with 95 % intervals';
 
 const unitAxis = (label: string): Axis => ({ label, min: 0, max: 1, ticks: [0, 0.2, 0.4, 0.6, 0.8, 1], digits: 1 });
 
@@ -48,7 +48,7 @@ export function rocChart(models: readonly (Styled & { evaluation: Evaluation })[
   return figure(
     ROC,
     plot,
-    drawn.map((model) => legendEntry(model, fraction(model.evaluation.auroc!))),
+    drawn.map((model) => legendEntry(model, `AUROC ${fraction(model.evaluation.auroc!)}`)),
   );
 }
 
@@ -110,7 +110,9 @@ export function progressCharts(
     return figure(
       caption,
       plot,
-      series.map((one) => legendEntry(one, one.points.length > 0 ? fraction(one.points.at(-1)![1]) : 'not measured')),
+      series.map((one) =>
+        legendEntry(one, one.points.length > 0 ? `last ${fraction(one.points.at(-1)![1])}` : 'not measured'),
+      ),
     );
   };
   return html`<div class="pair">${draw('auroc', 'Validation AUROC', (values) => niceAxis('AUROC', Math.min(0.9, ...values), 1))}${draw(

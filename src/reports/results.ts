@@ -45,7 +45,7 @@ export function headline(data: ReportData): Markup {
     return html`<li><span class="name">${name}</span>${
       value === null
         ? missing(evaluation.notMeasured[metric] ?? 'no reason was given')
-        : html`<span class="value">${fraction(value)}</span><span class="ci">${ci95 ? `95 % interval ${interval(ci95)}` : ''}</span>`
+        : html`<span class="value">${fraction(value)}</span><span class="ci">${ci95 ? `95 % ${interval(ci95)}` : ''}</span>`
     }</li>`;
   };
   return html`<ul class="headline">${entry('AUROC', 'auroc')}${entry('Sensitivity', 'sensitivity')}${entry('Specificity', 'specificity')}${entry('Accuracy', 'accuracy')}</ul>
@@ -135,7 +135,7 @@ const predictive = (figures: Figures): Markup =>
 function matrix(name: string, { tp, fp, tn, fn }: Confusion): Markup {
   const cell = (count: number, all: number): Markup =>
     html`<td style="background:rgba(var(--cell),${all === 0 ? 0 : (0.04 + (0.36 * count) / all).toFixed(3)})"><b>${whole(count)}</b><span class="unit">${percent(count, all)}</span></td>`;
-  return html`<table class="matrix"><caption>${name}</caption><thead><tr><th scope="col">Recorded</th><th scope="col">Called normal</th><th scope="col">Called pneumonia</th></tr></thead><tbody><tr><th scope="row">Normal</th>${cell(tn, tn + fp)}${cell(fp, tn + fp)}</tr><tr><th scope="row">Pneumonia</th>${cell(fn, tp + fn)}${cell(tp, tp + fn)}</tr></tbody></table>`;
+  return html`<table class="matrix"><caption>${name}</caption><thead><tr><th scope="col" class="text">Recorded</th><th scope="col">Called normal</th><th scope="col">Called pneumonia</th></tr></thead><tbody><tr><th scope="row">Normal</th>${cell(tn, tn + fp)}${cell(fp, tn + fp)}</tr><tr><th scope="row">Pneumonia</th>${cell(fn, tp + fn)}${cell(tp, tp + fn)}</tr></tbody></table>`;
 }
 
 /** The aggregated model on validation images, iteration by iteration. */

@@ -82,21 +82,21 @@ svg circle{fill:currentColor;stroke:var(--page);stroke-width:1.2}
 .mark .scale{stroke:var(--rule);stroke-width:1}.mark .whisker{stroke:currentColor;stroke-width:2.4}
 ${series.map((name) => `.series-${name}{color:var(--${name})}${dashes[name] ? `.series-${name} .line{stroke-dasharray:${dashes[name]}}` : ''}`).join('\n')}
 .legend{list-style:none;margin:10px 0 0;padding:0 0 0 52px;font-size:13px;display:grid;gap:3px}
-.legend li{display:flex;align-items:center}.legend .figure{margin-left:auto;padding-left:12px;color:var(--soft)}
+.legend li{display:flex;align-items:center}.legend .figure{margin-left:auto;white-space:nowrap;padding-left:12px;color:var(--soft)}
 .matrices{display:grid;grid-template-columns:repeat(auto-fill,minmax(225px,1fr));gap:28px 40px;margin-top:20px}
 .matrix{font-size:13px;table-layout:fixed}.matrix caption{font-weight:600;color:var(--ink);font-size:14px}
 .matrix th,.matrix td{padding:7px 8px;text-align:center;border:0}
 .matrix td{border:2px solid var(--page);border-radius:4px;line-height:1.35}
 .matrix td b{display:block;font-size:18px;font-weight:600}
-.matrix thead th{white-space:normal;line-height:1.3;font-size:12px;font-weight:500;border:0;padding-bottom:4px}.matrix tbody th{font-size:12px;color:var(--soft);text-align:left;padding-left:0}
+.matrix thead th{white-space:normal;line-height:1.3;font-size:12px;font-weight:500;border:0;padding-bottom:4px}.matrix th.text{text-align:left;padding-left:0}.matrix tbody th{font-size:12px;color:var(--soft);text-align:left;padding-left:0}
 code,pre,.hash{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:13px}
 pre{background:var(--faint);border:1px solid var(--rule);border-radius:4px;padding:14px 16px;white-space:pre-wrap;overflow-wrap:anywhere;margin:12px 0}
 ul.plain{padding-left:20px;margin:10px 0;max-width:76ch}ul.plain li{margin:0 0 8px}
 footer{margin-top:64px;border-top:1px solid var(--rule);padding-top:14px;color:var(--soft);font-size:13px}
-@media (max-width:720px){main{padding:32px 20px}.pair{grid-template-columns:minmax(0,1fr)}.headline{grid-template-columns:repeat(2,minmax(0,1fr))}
+@media screen and (max-width:720px){td .ci{display:block}main{padding:32px 20px}.pair{grid-template-columns:minmax(0,1fr)}.headline{grid-template-columns:repeat(2,minmax(0,1fr))}
 header dl.facts{grid-template-columns:max-content minmax(0,1fr)}}
 @page{margin:16mm 14mm}
-@media print{body{font-size:10.5pt}main{padding:0;max-width:none}h2{margin-top:30px;break-after:avoid}h3{break-after:avoid}
-tr,li,.matrix,pre,.banner,.headline{break-inside:avoid}.scroll{overflow:visible}table{font-size:9pt}th,td{padding:5px 7px}
+@media print{body{font-size:9.5pt}td .ci{display:block}.mark{width:100px;height:10px}.headline{gap:16px}.headline .value{font-size:26px}.legend{padding-left:36px;font-size:8.5pt}.pair{gap:28px}h1{font-size:22pt}main{padding:0;max-width:none}h2{margin-top:30px;break-after:avoid}h3{break-after:avoid}
+tr,li,.matrix,pre,.banner,.headline{break-inside:avoid}.scroll{overflow:visible}table{font-size:8.5pt}thead th{font-size:8pt;white-space:normal}.swatch{width:18px;margin-right:6px}tbody th{white-space:normal}.headline .ci{font-size:8.5pt}th,td{padding:4px 6px}
 .banner,tr.subject th,tr.subject td,.matrix td,pre{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 `.trim();
