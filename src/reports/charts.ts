@@ -1,6 +1,8 @@
 /** @file The charts of the report: ROC, calibration, progress over iterations, and an interval drawn in a table cell. */
+import { missing } from './cells.ts';
 import type { CalibrationBin, Evaluation, Interval } from './figures.ts';
 import { fraction, interval } from './format.ts';
+import { proportionInterval } from './intervals.ts';
 import { html, type Markup, NOTHING } from './markup.ts';
 import { type Axis, drawPlot, niceAxis, type Series, swatch } from './plot.ts';
 import type { IterationPoint } from './report-data.ts';
@@ -10,6 +12,9 @@ export interface Styled {
   readonly label: string;
   readonly style: string;
 }
+
+const ROC = 'ROC curves, all test images';
+const CALIBRATION = 'Calibration, with 95 % intervals';
 
 const unitAxis = (label: string): Axis => ({ label, min: 0, max: 1, ticks: [0, 0.2, 0.4, 0.6, 0.8, 1], digits: 1 });
 
@@ -25,7 +30,7 @@ const legendEntry = ({ label, style }: Styled, note = ''): Markup =>
 /** ROC curves of several models on the same images. */
 export function rocChart(models: readonly (Styled & { evaluation: Evaluation })[]): Markup {
   const drawn = models.filter(({ evaluation }) => evaluation.auroc !== null);
-  if (drawn.length === 0) return NOTHING;
+  if (drawn.length === 0) return figure(ROC, missing('the test images are of one class'), []);
   const description = drawn.map(({ label, evaluation }) => `${label}: AUROC ${fraction(evaluation.auroc!)}`).join('; ');
   const plot = drawPlot({
     id: 'roc',
@@ -41,16 +46,20 @@ export function rocChart(models: readonly (Styled & { evaluation: Evaluation })[
     height: 420,
   });
   return figure(
-    'ROC curves, all test images',
+    ROC,
     plot,
-    drawn.map((model) => legendEntry(model, fraction(model.evaluation.auroc!))),
+    drawn.map((model) => legendEntry(model, `AUROC ${fraction(model.evaluation.auroc!)}`)),
   );
 }
 
-/** Predicted probability against what was found. */
+/** Predicted probability against what was found, with Wilson's 95 % interval of each bin. */
 export function calibrationChart(model: Styled, bins: readonly CalibrationBin[], ece: number | null): Markup {
-  if (bins.length === 0) return NOTHING;
+  if (bins.length === 0) return figure(CALIBRATION, missing('there are no test images'), []);
   const points = bins.map(({ n, positives, meanProbability }) => [meanProbability, positives / n] as const);
+  const bars = bins.map(({ n, positives, meanProbability }) => {
+    const [low, high] = proportionInterval(positives / n, n);
+    return [meanProbability, low, high] as const;
+  });
   const text = bins.map(
     ({ n, positives, meanProbability }) =>
       `${fraction(meanProbability)} predicted, ${fraction(positives / n)} found in ${n}`,
@@ -61,13 +70,11 @@ export function calibrationChart(model: Styled, bins: readonly CalibrationBin[],
     description: `Mean predicted probability and fraction with pneumonia, per bin: ${text.join('; ')}.`,
     x: unitAxis('Predicted probability of pneumonia'),
     y: unitAxis('Fraction with pneumonia'),
-    series: [{ ...model, points, dots: true }],
+    series: [{ ...model, points, dots: true, bars }],
     diagonal: true,
     height: 420,
   });
-  return figure('Calibration, all test images', plot, [
-    legendEntry(model, ece === null ? '' : `calibration error ${fraction(ece)}`),
-  ]);
+  return figure(CALIBRATION, plot, [legendEntry(model, ece === null ? '' : `calibration error ${fraction(ece)}`)]);
 }
 
 /** Validation figures of the aggregated model over iterations, per hospital and of all. */
@@ -86,7 +93,7 @@ export function progressCharts(
       return { ...styleOf(name), points: placed, dots: last <= 30 };
     });
     const values = series.flatMap((one) => one.points.map(([, y]) => y));
-    if (values.length === 0) return NOTHING;
+    if (values.length === 0) return figure(caption, missing('no iteration has it'), []);
     const ends = series
       .filter((one) => one.points.length > 0)
       .map(({ label, points: own }) => `${label}: ${fraction(own.at(-1)![1])}`);
@@ -103,7 +110,9 @@ export function progressCharts(
     return figure(
       caption,
       plot,
-      series.map((one) => legendEntry(one)),
+      series.map((one) =>
+        legendEntry(one, one.points.length > 0 ? `last ${fraction(one.points.at(-1)![1])}` : 'not measured'),
+      ),
     );
   };
   return html`<div class="pair">${draw('auroc', 'Validation AUROC', (values) => niceAxis('AUROC', Math.min(0.9, ...values), 1))}${draw(

@@ -13,15 +13,15 @@ export function hospitals(data: ReportData): Markup {
   const splits = [...new Set(data.hospitals.flatMap(({ splits: own }) => own.map(({ split }) => split)))];
   const name = (hospital: HospitalData): Markup =>
     html`<th scope="row">${swatch(hospitalStyle(data, hospital.name))}${hospital.name}</th>`;
-  const dataHead = html`<tr><th scope="col" rowspan="2" class="text">Hospital</th>${splits.map((split) => html`<th scope="colgroup" colspan="3">${split}</th>`)}</tr><tr>${splits.map(
-    () => html`<th scope="col">Normal</th><th scope="col">Pneumonia</th><th scope="col">Patients</th>`,
+  const dataHead = html`<tr><th scope="col" rowspan="2" class="text">Hospital</th>${splits.map((split) => html`<th scope="colgroup" colspan="3" class="group">${split}</th>`)}</tr><tr>${splits.map(
+    () => html`<th scope="col" class="group">Normal</th><th scope="col">Pneumonia</th><th scope="col">Patients</th>`,
   )}</tr>`;
   const dataRows = data.hospitals.map((hospital) => {
     const cells = splits.map((split) => {
       const own = hospital.splits.find((one) => one.split === split);
       return own
-        ? html`<td>${whole(own.normal)}</td><td>${whole(own.pneumonia)}</td><td>${whole(own.patients)}</td>`
-        : html`<td colspan="3"><span class="missing">none</span></td>`;
+        ? html`<td class="group">${whole(own.normal)}</td><td>${whole(own.pneumonia)}</td><td>${whole(own.patients)}</td>`
+        : html`<td colspan="3" class="group"><span class="missing">none</span></td>`;
     });
     return html`<tr>${name(hospital)}${cells}</tr>`;
   });
@@ -29,7 +29,7 @@ export function hospitals(data: ReportData): Markup {
     const { intake } = hospital;
     if (isMissing(intake))
       return html`<tr>${name(hospital)}<td colspan="3" class="text">${missing(intake.missing)}</td></tr>`;
-    const reasons = intake.setAside.map(({ reason, images }) => `${whole(images)} ${reason}`).join('; ') || '–';
+    const reasons = intake.setAside.map(({ reason, images }) => `${reason} (${whole(images)})`).join('; ') || '–';
     return html`<tr>${name(hospital)}<td>${whole(intake.used)}</td><td>${whole(intake.offered)}</td><td class="text wrap">${reasons}</td></tr>`;
   });
   const testRows = data.hospitals.map((hospital) => {
@@ -38,7 +38,7 @@ export function hospitals(data: ReportData): Markup {
       return html`<tr>${name(hospital)}<td colspan="6" class="text">${missing(test.missing)}</td></tr>`;
     return html`<tr>${name(hospital)}<td>${figureWithInterval(test, 'auroc')}</td><td>${figureWithInterval(test, 'sensitivity')}</td><td>${figureWithInterval(test, 'specificity')}</td><td>${bareFigure(test, 'accuracy')}</td><td>${whole(test.n)}</td><td>${whole(test.patients)}</td></tr>`;
   });
-  return html`<h3>The federated model on each hospital's own test images</h3>${table(
+  return html`<h3>The federated model on each hospital’s own test images</h3>${table(
     'Intervals: bootstrap over that hospital’s patients.',
     headerRow([
       'Hospital',

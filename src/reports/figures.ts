@@ -9,7 +9,7 @@ const count = z.number().int().nonnegative();
 const fraction = z.number().min(0).max(1);
 
 /** A 95 % confidence interval: [low, high]. */
-export const intervalSchema = z.tuple([z.number(), z.number()]);
+export const intervalSchema = z.tuple([fraction, fraction]);
 export type Interval = z.infer<typeof intervalSchema>;
 
 /** Images by what they are (true or false prediction) and what was predicted (positive or negative). */
@@ -83,6 +83,8 @@ export type DesignEffect = z.infer<typeof designEffectSchema>;
  * of a single image is named, and no patient. See `summariseScores` for what it does disclose.
  */
 export const splitEvaluationSchema = figuresSchema.extend({
+  /** Images; bounded, because pooling lays out one entry per image and the counts come from elsewhere. */
+  n: count.max(1_000_000),
   /** Images per bin of logit P(PNEUMONIA), by label, lowest score first; bins as in `histogram.ts`. */
   histogram: z.object({ negatives: z.array(count), positives: z.array(count) }),
   designEffect: designEffectSchema,

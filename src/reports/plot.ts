@@ -20,6 +20,8 @@ export interface Series {
   readonly points: readonly (readonly [x: number, y: number])[];
   /** Draw a dot at each point. */
   readonly dots: boolean;
+  /** Vertical bars, as of intervals. */
+  readonly bars?: readonly (readonly [x: number, low: number, high: number])[];
 }
 
 export interface Plot {
@@ -73,9 +75,16 @@ export function drawPlot({ id, title, description, x, y, series, diagonal, heigh
   const at = (axis: Axis, value: number): number => (value - axis.min) / (axis.max - axis.min || 1);
   const xOf = (value: number): number => MARGIN.left + at(x, value) * (right - MARGIN.left);
   const yOf = (value: number): number => bottom - at(y, value) * (bottom - MARGIN.top);
-  const lines = series.map(({ style, points, dots }) => {
+  const lines = series.map(({ style, points, dots, bars = [] }) => {
     const placed = points.map(([px0, py0]) => [xOf(px0), yOf(py0)] as const);
-    return html`<g class="${style}">${placed.length > 1 ? html`<path class="line" d="${pathOf(placed)}"/>` : NOTHING}${
+    const upright = bars.map(
+      ([x0, low, high]) =>
+        html`<path class="bar" d="${pathOf([
+          [xOf(x0), yOf(low)],
+          [xOf(x0), yOf(high)],
+        ])}"/>`,
+    );
+    return html`<g class="${style}">${upright}${placed.length > 1 ? html`<path class="line" d="${pathOf(placed)}"/>` : NOTHING}${
       dots ? placed.map(([cx, cy]) => html`<circle cx="${px(cx)}" cy="${px(cy)}" r="3.2"/>`) : []
     }</g>`;
   });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openRng } from '../base/index.ts';
 import { type EvaluationInput, evaluateScores, summariseScores } from './evaluate.ts';
-import { pooledEvaluationSchema } from './figures.ts';
+import { pooledEvaluationSchema, splitEvaluationSchema } from './figures.ts';
 import { binOf, HISTOGRAM_BINS, LOGIT_LIMIT, probabilityOf } from './histogram.ts';
 import { poolEvaluations } from './pool.ts';
 
@@ -127,6 +127,7 @@ test('no hospitals, or hospitals without a class, give null with the reason', ()
 test('counts that disagree are refused', () => {
   const silo = summariseScores(scores(1, 0, 40, 1, 1));
   const pool = (changed: object) => () => poolEvaluations([silo, { ...silo, ...changed }], { seed: 1 });
+  assert.equal(splitEvaluationSchema.safeParse({ ...silo, n: 2_000_000 }).success, false);
   assert.throws(pool({ threshold: 0.4 }), /hospital 2 of 2: expected threshold 0.5 .* got 0.4/);
   assert.throws(pool({ histogram: { ...silo.histogram, positives: [1] } }), /expected 512 bins of positives, got 1/);
   assert.throws(pool({ confusion: { ...silo.confusion, tp: silo.confusion.tp + 1 } }), /positives in the histogram/);

@@ -3,7 +3,7 @@
  * known is said as `{ missing: <why> }` and printed as "not measured", never left out in silence.
  */
 import { z } from 'zod';
-import { evaluationSchema, figuresSchema } from './figures.ts';
+import { evaluationSchema, figuresSchema, pooledEvaluationSchema } from './figures.ts';
 
 /** A value that could not be had, and why: printed as "not measured: <reason>". */
 export const missingSchema = z.object({ missing: z.string().min(1) });
@@ -19,19 +19,21 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 as 64 lowe
 const fact = z.object({ name: z.string(), value: orMissing(z.union([z.string(), z.number()])) });
 export type Fact = z.infer<typeof fact>;
 
+const measured = z.union([pooledEvaluationSchema, evaluationSchema, missingSchema]);
+
 /** One model measured on the pooled test images of all hospitals, so that rows can be compared. */
 const comparisonRow = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('federated-best'), label: z.string(), evaluation: orMissing(evaluationSchema) }),
-  z.object({ kind: z.literal('federated-last'), label: z.string(), evaluation: orMissing(evaluationSchema) }),
+  z.object({ kind: z.literal('federated-best'), label: z.string(), evaluation: measured }),
+  z.object({ kind: z.literal('federated-last'), label: z.string(), evaluation: measured }),
   /** A model that one hospital (a `name` of `hospitals`) trained by itself. */
   z.object({
     kind: z.literal('alone'),
     label: z.string(),
     hospital: z.string(),
-    evaluation: orMissing(evaluationSchema),
+    evaluation: measured,
   }),
   /** A model trained on all hospitals' data in one place: what federation is measured against. */
-  z.object({ kind: z.literal('pooled'), label: z.string(), evaluation: orMissing(evaluationSchema) }),
+  z.object({ kind: z.literal('pooled'), label: z.string(), evaluation: measured }),
 ]);
 export type ComparisonRow = z.infer<typeof comparisonRow>;
 

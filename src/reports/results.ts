@@ -1,7 +1,7 @@
 /** @file The sections on how well the model does: headline, comparison, curves, mistakes, progress. */
 import { bareFigure, figureWithInterval, headerRow, missing, table, valueOr } from './cells.ts';
 import { calibrationChart, intervalMark, progressCharts, rocChart, type Styled } from './charts.ts';
-import type { Confusion, Evaluation } from './figures.ts';
+import type { Confusion, Evaluation, Figures, PooledEvaluation } from './figures.ts';
 import { fraction, interval, percent, plural, whole } from './format.ts';
 import { html, type Markup, NOTHING } from './markup.ts';
 import { swatch } from './plot.ts';
@@ -20,9 +20,11 @@ const styleOfRow = (data: ReportData, row: ComparisonRow): string =>
     ? hospitalStyle(data, row.hospital)
     : row.kind === 'pooled'
       ? 'series-pooled'
-      : 'series-federated';
+      : row.kind === 'federated-last'
+        ? 'series-last'
+        : 'series-federated';
 
-type MeasuredRow = ComparisonRow & { evaluation: Evaluation };
+type MeasuredRow = ComparisonRow & { evaluation: Evaluation | PooledEvaluation };
 const isMeasured = (row: ComparisonRow): row is MeasuredRow => !isMissing(row.evaluation);
 
 /** The model that the report is about: the best federated one, else the last. */
@@ -43,7 +45,7 @@ export function headline(data: ReportData): Markup {
     return html`<li><span class="name">${name}</span>${
       value === null
         ? missing(evaluation.notMeasured[metric] ?? 'no reason was given')
-        : html`<span class="value">${fraction(value)}</span><span class="ci">${ci95 ? `95 % interval ${interval(ci95)}` : ''}</span>`
+        : html`<span class="value">${fraction(value)}</span><span class="ci">${ci95 ? `95 % ${interval(ci95)}` : ''}</span>`
     }</li>`;
   };
   return html`<ul class="headline">${entry('AUROC', 'auroc')}${entry('Sensitivity', 'sensitivity')}${entry('Specificity', 'specificity')}${entry('Accuracy', 'accuracy')}</ul>
@@ -82,7 +84,15 @@ export function comparison(data: ReportData): Markup {
     sizes.size > 1
       ? html`<p class="banner">The rows were not measured on the same number of images, so they cannot be compared directly.</p>`
       : NOTHING
-  }<p class="lead">Intervals: 95 %, from a bootstrap within each hospital and label that allows for several images of one patient.</p>`;
+  }<p class="lead">Intervals: 95 %, from a bootstrap within each hospital and label that allows for several images of one patient.</p>${withinHospitals(subject)}`;
+}
+
+/** AUROC without pairs across hospitals: a model that tells hospitals apart cannot hide in it. */
+function withinHospitals(row: ComparisonRow | undefined): Markup {
+  if (!row || !isMeasured(row) || !('aurocWithinSilos' in row.evaluation)) return NOTHING;
+  const { auroc, aurocWithinSilos: within } = row.evaluation;
+  if (auroc === null || within === null) return NOTHING;
+  return html`<p class="lead">When patients are compared only with patients of the same hospital, the federated model’s AUROC is ${fraction(within)}, against ${fraction(auroc)} over all. Were it clearly lower, the model would in part be telling hospitals apart (Zech et al., PLoS Medicine, 2018).</p>`;
 }
 
 /** ROC curves of the compared models and the calibration of the subject, side by side. */
@@ -110,13 +120,22 @@ export function mistakes(data: ReportData): Markup {
   const each = data.hospitals.map(({ name, test }) =>
     isMissing(test) ? html`<div><h3>${name}</h3>${missing(test.missing)}</div>` : matrix(name, test.confusion),
   );
-  return html`<div class="matrices">${[...all, ...each]}</div>`;
+  return html`<div class="matrices">${[...all, ...each]}</div>${
+    subject && isMeasured(subject) ? predictive(subject.evaluation) : NOTHING
+  }`;
 }
+
+/** What a call is worth at this prevalence, and the scores that judge probabilities. */
+const predictive = (figures: Figures): Markup =>
+  html`<dl class="facts aside"><dt>Positive predictive value</dt><dd>${bareFigure(figures, 'ppv')} <span class="unit">of images called pneumonia, recorded as pneumonia</span></dd>
+<dt>Negative predictive value</dt><dd>${bareFigure(figures, 'npv')} <span class="unit">of images called normal, recorded as normal</span></dd>
+<dt>Brier score</dt><dd>${bareFigure(figures, 'brier')} <span class="unit">mean squared error of the probability; 0 is best</span></dd>
+<dt>Log loss</dt><dd>${bareFigure(figures, 'logLoss')} <span class="unit">nats per image; 0 is best</span></dd></dl>`;
 
 function matrix(name: string, { tp, fp, tn, fn }: Confusion): Markup {
   const cell = (count: number, all: number): Markup =>
     html`<td style="background:rgba(var(--cell),${all === 0 ? 0 : (0.04 + (0.36 * count) / all).toFixed(3)})"><b>${whole(count)}</b><span class="unit">${percent(count, all)}</span></td>`;
-  return html`<table class="matrix"><caption>${name}</caption><thead><tr><th scope="col">Recorded</th><th scope="col">Called normal</th><th scope="col">Called pneumonia</th></tr></thead><tbody><tr><th scope="row">Normal</th>${cell(tn, tn + fp)}${cell(fp, tn + fp)}</tr><tr><th scope="row">Pneumonia</th>${cell(fn, tp + fn)}${cell(tp, tp + fn)}</tr></tbody></table>`;
+  return html`<table class="matrix"><caption>${name}</caption><thead><tr><th scope="col" class="text">Recorded</th><th scope="col">Called normal</th><th scope="col">Called pneumonia</th></tr></thead><tbody><tr><th scope="row">Normal</th>${cell(tn, tn + fp)}${cell(fp, tn + fp)}</tr><tr><th scope="row">Pneumonia</th>${cell(fn, tp + fn)}${cell(tp, tp + fn)}</tr></tbody></table>`;
 }
 
 /** The aggregated model on validation images, iteration by iteration. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { evaluateScores } from './evaluate.ts';
 import type { Evaluation } from './figures.ts';
+import type { ComparisonRow } from './report-data.ts';
 import { comparisonTable } from './table.ts';
 
 const evaluation: Evaluation = {
@@ -14,7 +15,7 @@ const evaluation: Evaluation = {
 };
 
 test('columns align, and what was not measured has its reason below', () => {
-  const text = comparisonTable([
+  const rows: ComparisonRow[] = [
     { kind: 'federated-best', label: 'federated, best', evaluation },
     { kind: 'alone', label: 'silo1 alone', hospital: 'silo1', evaluation: { missing: 'the step failed' } },
     {
@@ -27,9 +28,9 @@ test('columns align, and what was not measured has its reason below', () => {
         notMeasured: { auroc: 'no image is labelled NORMAL' },
       },
     },
-  ]);
+  ];
   assert.equal(
-    text,
+    comparisonTable(rows),
     `
 model            AUROC [95 %]          sensitivity [95 %]    specificity [95 %]    accuracy  images
 federated, best  0.972 [0.958, 0.985]  1.000 [0.900, 1.000]  1.000 [0.850, 1.000]     1.000   1,234

@@ -1,8 +1,14 @@
 /** @file The comparison as plain text, for the terminal. */
 
-import type { IntervalMetric } from './figures.ts';
+import type { Figures, IntervalMetric } from './figures.ts';
 import { fraction, interval, whole } from './format.ts';
-import { type ComparisonRow, isMissing } from './report-data.ts';
+import { isMissing, type Missing } from './report-data.ts';
+
+/** A row: any model with its figures; the rows of `ReportData.comparison` are such rows. */
+export interface ComparedModel {
+  readonly label: string;
+  readonly evaluation: Figures | Missing;
+}
 
 const HEADER = ['model', 'AUROC [95 %]', 'sensitivity [95 %]', 'specificity [95 %]', 'accuracy', 'images'];
 
@@ -10,7 +16,7 @@ const HEADER = ['model', 'AUROC [95 %]', 'sensitivity [95 %]', 'specificity [95 
  * The comparison as a table with aligned columns, lines separated by newlines, without a last one. What was not
  * measured is "-" and its reason follows the table.
  */
-export function comparisonTable(rows: readonly ComparisonRow[]): string {
+export function comparisonTable(rows: readonly ComparedModel[]): string {
   const notes: string[] = [];
   const lines = rows.map(({ label, evaluation }) => {
     if (isMissing(evaluation)) {
