@@ -1,2 +1,24 @@
-/** @file Compiles the AssemblyScript kernels to WebAssembly: `npm run build:kernels` (part of `npm ci`). */
-console.log('no kernels yet');
+/**
+ * @file Compiles the AssemblyScript kernels to WebAssembly: `npm run build:kernels` (part of `npm ci`).
+ *
+ * Two modules from one source: `relaxed.wasm` fuses multiply and add (relaxed SIMD), `plain.wasm` runs everywhere.
+ * Which one an engine runs is decided when it opens (src/engine/kernels.ts).
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import asc from 'assemblyscript/asc';
+
+const kernels = join(import.meta.dirname, '..', 'kernels');
+mkdirSync(join(kernels, 'build'), { recursive: true });
+
+const common =
+  '-O3 --noAssert --runtime stub --importMemory --sharedMemory --maximumMemory 65536 --enable simd,threads';
+for (const [name, extra] of [
+  ['plain', []],
+  ['relaxed', ['--enable', 'relaxed-simd']],
+] as const) {
+  const options = ['src/index.ts', '-o', `build/${name}.wasm`, '--baseDir', kernels, ...common.split(' '), ...extra];
+  // asc prints its own diagnostics.
+  const { error } = await asc.main(options);
+  if (error) process.exit(1);
+}

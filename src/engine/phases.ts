@@ -1,0 +1,193 @@
+/**
+ * @file A step as phases, each a number of independent work items: image, run of K, or run of parameters.
+ *
+ * What an item computes and where it puts it depends on the item alone, never on the thread that takes it; items whose
+ * results are summed write them apart. So any number of threads gives the same bits.
+ */
+import type { Kernels } from './kernels.ts';
+import { DENSE_CHUNK, type Plan, UPDATE_CHUNK } from './plan.ts';
+
+/** What the items of a phase need to know besides the plan. */
+export interface Job {
+  /** Images in this batch, at most the plan's batch size. */
+  readonly images: number;
+  /** Philox key of the dropout masks; undefined when nothing is dropped. */
+  readonly dropoutKey: readonly [number, number] | undefined;
+  readonly learningRate: number;
+  readonly momentum: number;
+  /** FedProx: weight of the pull towards the anchor; 0 is plain SGD. */
+  readonly proximalMu: number;
+}
+
+interface Phase {
+  items(plan: Plan, job: Job): number;
+  run(kernels: Kernels, plan: Plan, job: Job, item: number, thread: number): void;
+}
+
+/** Dropout decides by 16 random bits: those below the threshold are dropped. */
+export const dropoutThreshold = (probability: number): number => Math.round(probability * 65536);
+
+const dropoutScale = (probability: number): number => 1 / (1 - dropoutThreshold(probability) / 65536);
+
+const pack: Phase = {
+  items: (plan) => plan.blocks.length,
+  run: (kernels, plan, _job, item) => {
+    const block = plan.blocks[item]!;
+    kernels.packWeights(plan.conv + block.weight, block.packed, 9 * block.inputs, block.outputs);
+  },
+};
+
+const forward: Phase = {
+  items: (_plan, job) => job.images,
+  run: (kernels, plan, job, image, thread) => {
+    const size = plan.network.imageSize;
+    let input = plan.threads[thread]!.input;
+    kernels.normalise(plan.images + image * size * size, plan.table, input, size);
+    for (const [i, block] of plan.blocks.entries()) {
+      const { outputRow, outputs } = block;
+      const output = block.output + image * block.outputStride;
+      const arg = block.arg + image * block.argStride;
+      const bias = plan.conv + block.bias;
+      kernels.convPoolRelu(input, block.packed, bias, output, outputRow, arg, block.size, block.inputs, outputs);
+      if (i > 0 && job.dropoutKey) {
+        const [key0, key1] = job.dropoutKey;
+        const threshold = dropoutThreshold(plan.network.dropout);
+        const scale = dropoutScale(plan.network.dropout);
+        const pooled = block.size / 2;
+        kernels.dropout(output, outputRow, pooled, pooled * outputs, key0, key1, image, i, threshold, scale);
+      }
+      input = block.padded + image * block.outputStride;
+    }
+  },
+};
+
+const dense: Phase = {
+  items: (plan) => plan.chunks,
+  run: (kernels, plan, job, chunk, thread) => {
+    const { output, outputStride } = plan.blocks.at(-1)!;
+    const [from, to] = denseRange(plan, chunk);
+    const { hidden } = plan.network;
+    const part = plan.partials + chunk * job.images * hidden * 4;
+    const { lists } = plan.threads[thread]!;
+    kernels.denseForward(output, outputStride, job.images, from, to, plan.dense, plan.features, hidden, part, lists);
+  },
+};
+
+const reduce: Phase = {
+  items: (_plan, job) => job.images,
+  run: (kernels, plan, job, image) => {
+    const row = plan.network.hidden * 4;
+    const part = plan.partials + image * row;
+    const h = plan.hidden + image * row;
+    kernels.denseReduce(part, job.images * row, plan.chunks, plan.head, h, plan.network.hidden);
+  },
+};
+
+const denseBackward: Phase = {
+  items: (plan) => plan.chunks,
+  run: (kernels, plan, job, chunk, thread) => {
+    const { output, outputStride } = plan.blocks.at(-1)!;
+    const [from, to] = denseRange(plan, chunk);
+    const anchor = job.proximalMu > 0 ? plan.anchor + plan.convBytes : 0;
+    kernels.denseBackward(
+      output,
+      outputStride,
+      plan.outputGradient,
+      job.images,
+      from,
+      to,
+      plan.hiddenGradient,
+      plan.dense,
+      plan.denseVelocity,
+      anchor,
+      plan.features,
+      plan.network.hidden,
+      job.learningRate,
+      job.momentum,
+      job.proximalMu,
+      plan.threads[thread]!.lists,
+    );
+  },
+};
+
+const backward: Phase = {
+  items: (_plan, job) => job.images,
+  run: (kernels, plan, job, image, thread) => {
+    const size = plan.network.imageSize;
+    const scratch = plan.threads[thread]!;
+    const gradients = plan.convGradients + image * plan.convBytes;
+    const last = plan.blocks.at(-1)!;
+    let gradient = plan.outputGradient + image * last.outputStride;
+    let gradientRow = last.outputRow;
+    for (let i = plan.blocks.length - 1; i >= 0; i--) {
+      const block = plan.blocks[i]!;
+      const { inputs, outputs } = block;
+      const act = block.output + image * block.outputStride;
+      const arg = block.arg + image * block.argStride;
+      const scale = i > 0 && job.dropoutKey ? dropoutScale(plan.network.dropout) : 1;
+      const dx = scratch.inputGradients[i]!;
+      const capacity = (block.size / 2) ** 2 * 8;
+      const { lists, listEnds, pixelLists } = scratch;
+      kernels.scatter(
+        act,
+        block.outputRow,
+        gradient,
+        gradientRow,
+        arg,
+        scale,
+        plan.conv + block.weight,
+        dx,
+        block.size,
+        inputs,
+        outputs,
+        lists,
+        capacity,
+        listEnds,
+        pixelLists,
+      );
+      const [dw, db] = [gradients + block.weight, gradients + block.bias];
+      const previous = plan.blocks[i - 1];
+      if (previous === undefined) {
+        // Another thread may have run this image forward: its normalised pixels are made again.
+        kernels.normalise(plan.images + image * size * size, plan.table, scratch.input, size);
+        kernels.weightGradient1(scratch.input, lists, capacity, listEnds, dw, db, block.size, outputs);
+      } else {
+        const input = previous.padded + image * previous.outputStride;
+        kernels.weightGradient(input, lists, capacity, listEnds, dw, db, block.size, inputs, outputs);
+        gradientRow = previous.outputRow;
+        gradient = dx + gradientRow + inputs * 4;
+      }
+    }
+  },
+};
+
+const update: Phase = {
+  items: (plan) => Math.ceil(plan.convBytes / UPDATE_CHUNK),
+  run: (kernels, plan, job, item) => {
+    const from = item * UPDATE_CHUNK;
+    const to = Math.min(plan.convBytes, from + UPDATE_CHUNK);
+    const anchor = job.proximalMu > 0 ? plan.anchor : 0;
+    kernels.sumAndUpdate(
+      plan.convGradients,
+      plan.convBytes,
+      job.images,
+      plan.conv,
+      plan.convVelocity,
+      anchor,
+      job.learningRate,
+      job.momentum,
+      job.proximalMu,
+      from,
+      to,
+    );
+  },
+};
+
+const denseRange = (plan: Plan, chunk: number): readonly [number, number] => [
+  chunk * DENSE_CHUNK,
+  Math.min(plan.features, (chunk + 1) * DENSE_CHUNK),
+];
+
+/** All phases; a step runs them in this order, the head (head.ts) between reduce and denseBackward. */
+export const PHASES = { pack, forward, dense, reduce, denseBackward, backward, update } as const;
+export type PhaseName = keyof typeof PHASES;

@@ -1,0 +1,97 @@
+/** @file Epochs over a hospital's images, and evaluation: loops around the engine's step. */
+import { setImmediate } from 'node:timers/promises';
+import { fail, type Label, openRng, streamKey } from '../base/index.ts';
+import type { Engine, LabelledImages } from './engine.ts';
+
+export interface TrainOptions {
+  readonly epochs: number;
+  /** Images per step; at most the engine's. The last batch of an epoch may be shorter, as with PyTorch's DataLoader. */
+  readonly batchSize: number;
+  readonly learningRate: number;
+  /** Default 0.9. */
+  readonly momentum?: number;
+  readonly seed: number;
+  /** What, with the seed, keys shuffling and dropout: the silo and the iteration. */
+  readonly stream: readonly Label[];
+  /** FedProx: adds mu (w - w at the start) to the gradient. Default 0. */
+  readonly proximalMu?: number;
+}
+
+export interface TrainProgress {
+  /** 0-based. */
+  readonly epoch: number;
+  /** 0-based, below `batches`. */
+  readonly batch: number;
+  readonly batches: number;
+  /** Mean cross-entropy of this batch. */
+  readonly loss: number;
+}
+
+export interface EpochResult {
+  /** Mean cross-entropy over the epoch's images, each before its batch's update, with dropout. */
+  readonly loss: number;
+  /** Share of images classified correctly, likewise. */
+  readonly accuracy: number;
+}
+
+/**
+ * Trains the engine's present parameters. The same parameters, data and options give the same bits: shuffling is keyed by
+ * (seed, stream, epoch), dropout by (seed, stream, epoch, batch).
+ */
+export async function train(
+  engine: Engine,
+  data: LabelledImages,
+  options: TrainOptions,
+  onBatch: (progress: TrainProgress) => void = () => {},
+): Promise<{ readonly epochs: readonly EpochResult[] }> {
+  const { batchSize, learningRate, momentum = 0.9, seed, stream, proximalMu = 0 } = options;
+  const count = data.labels.length;
+  const pixels = engine.network.imageSize ** 2;
+  if (count === 0) fail('training data', 'no images', 'give this silo images or leave it out');
+  if (!(Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= engine.batchSize))
+    fail('batch size', `expected 1 to ${engine.batchSize}, got ${batchSize}`);
+  if (proximalMu > 0) engine.setAnchor();
+
+  const batches = Math.ceil(count / batchSize);
+  const images = new Uint8Array(batchSize * pixels);
+  const labels = new Uint8Array(batchSize);
+  const epochs: EpochResult[] = [];
+  for (let epoch = 0; epoch < options.epochs; epoch++) {
+    const order = openRng(seed, 'shuffle', ...stream, epoch).shuffle(Uint32Array.from({ length: count }, (_, i) => i));
+    let [lossSum, correctSum] = [0, 0];
+    for (let batch = 0; batch < batches; batch++) {
+      const chosen = order.subarray(batch * batchSize, (batch + 1) * batchSize);
+      for (const [i, from] of chosen.entries()) {
+        images.set(data.images.subarray(from * pixels, (from + 1) * pixels), i * pixels);
+        labels[i] = data.labels[from]!;
+      }
+      const { loss, correct } = engine.step(
+        { images: images.subarray(0, chosen.length * pixels), labels: labels.subarray(0, chosen.length) },
+        { learningRate, momentum, proximalMu, dropoutKey: streamKey(seed, 'dropout', ...stream, epoch, batch) },
+      );
+      if (!Number.isFinite(loss))
+        fail('training', `the loss is ${loss} in epoch ${epoch + 1}, batch ${batch + 1}`, 'lower the learning rate');
+      lossSum += loss * chosen.length;
+      correctSum += correct;
+      onBatch({ epoch, batch, batches, loss });
+      // Lets the process write its progress and hear that it is to stop.
+      await setImmediate();
+    }
+    epochs.push({ loss: lossSum / count, accuracy: correctSum / count });
+  }
+  return { epochs };
+}
+
+/** P(PNEUMONIA) of each image and the mean cross-entropy, dropout off. */
+export async function evaluate(
+  engine: Engine,
+  data: LabelledImages,
+): Promise<{ readonly probabilities: Float32Array; readonly loss: number }> {
+  const probabilities = engine.probabilities(data.images);
+  let sum = 0;
+  for (const [i, label] of data.labels.entries()) {
+    const p = probabilities[i]!;
+    sum -= Math.log(Math.max(label === 1 ? p : 1 - p, Number.MIN_VALUE));
+  }
+  return { probabilities, loss: sum / data.labels.length };
+}
