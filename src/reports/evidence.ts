@@ -42,9 +42,9 @@ export function hospitals(data: ReportData): Markup {
     'Intervals: bootstrap over that hospital’s patients.',
     headerRow([
       'Hospital',
-      'AUROC [95 %]',
-      'Sensitivity [95 %]',
-      'Specificity [95 %]',
+      'AUROC [95\u00a0%]',
+      'Sensitivity [95\u00a0%]',
+      'Specificity [95\u00a0%]',
       'Accuracy',
       'Images',
       'Patients',

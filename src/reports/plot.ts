@@ -69,6 +69,17 @@ export function niceAxis(label: string, low: number, high: number, count = 5): A
 export const pathOf = (points: readonly (readonly [number, number])[]): string =>
   points.map(([x, y], i) => `${i === 0 ? 'M' : 'L'}${px(x)} ${px(y)}`).join('');
 
+/** Without the points closer than half a pixel to the one before: the curve of a large set stays a small drawing. */
+function thinned(points: readonly (readonly [number, number])[]): (readonly [number, number])[] {
+  const kept: (readonly [number, number])[] = [];
+  for (const [i, [x, y]] of points.entries()) {
+    const last = kept.at(-1);
+    const moved = !last || Math.max(Math.abs(x - last[0]), Math.abs(y - last[1])) >= 0.5;
+    if (moved || i === points.length - 1) kept.push([x, y]);
+  }
+  return kept;
+}
+
 /** Draws a plot. */
 export function drawPlot({ id, title, description, x, y, series, diagonal, height }: Plot): Markup {
   const [right, bottom] = [WIDTH - MARGIN.right, height - MARGIN.bottom];
@@ -84,7 +95,7 @@ export function drawPlot({ id, title, description, x, y, series, diagonal, heigh
           [xOf(x0), yOf(high)],
         ])}"/>`,
     );
-    return html`<g class="${style}">${upright}${placed.length > 1 ? html`<path class="line" d="${pathOf(placed)}"/>` : NOTHING}${
+    return html`<g class="${style}">${upright}${placed.length > 1 ? html`<path class="line" d="${pathOf(thinned(placed))}"/>` : NOTHING}${
       dots ? placed.map(([cx, cy]) => html`<circle cx="${px(cx)}" cy="${px(cy)}" r="3.2"/>`) : []
     }</g>`;
   });

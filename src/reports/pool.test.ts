@@ -96,6 +96,30 @@ test('design effects widen the pooled intervals by their square root', () => {
   for (const side of [0, 1]) assert.equal((widened[side]! / plain[side]!).toFixed(9), '2.000000000');
 });
 
+test('the pooled interval of patients with many alike images is as wide as resampling the patients makes it', () => {
+  const inputs = [0, 1, 2].map((silo): EvaluationInput => {
+    const rng = openRng(6, 'clustered', silo);
+    const perPatient = 5;
+    const labels = Uint8Array.from({ length: 60 * perPatient }, (_, i) => Math.floor(i / perPatient) % 2);
+    const patients = Int32Array.from(labels, (_, i) => 1000 * silo + Math.floor(i / perPatient));
+    const own = Float64Array.from({ length: 60 }, () => 1.5 * rng.normal());
+    const probabilities = Float32Array.from(labels, (label, i) => {
+      const logit = 2 * label - 1 + own[Math.floor(i / perPatient)]! + 0.5 * rng.normal();
+      return 1 / (1 + Math.exp(-logit));
+    });
+    return { probabilities, labels, patients, seed: 1 };
+  });
+  const patients = Int32Array.from(inputs.flatMap((input) => [...input.patients!]));
+  const exact = evaluateScores({ ...together(inputs), patients, replicates: 1000 });
+  const pooled = poolEvaluations(inputs.map(summariseScores), { seed: 1 });
+  const width = ([low, high]: readonly [number, number]) => high - low;
+  for (const name of ['auroc', 'accuracy', 'sensitivity', 'specificity'] as const) {
+    const [wide, effect] = [width(pooled[`${name}_ci95`]!) / width(exact[`${name}_ci95`]!), pooled.designEffect[name]];
+    assert.ok(wide > 0.88 && wide < 1.14, `${name}: ${wide} times as wide`);
+    assert.ok(effect > 1.8 && effect < 6, `${name}: design effect ${effect}`);
+  }
+});
+
 test('an AUROC that only tells hospitals apart shows within them', () => {
   // Hospital 1 is mostly sick and scores high, hospital 2 mostly well and scores low; inside each, scores say nothing.
   const silo = (sick: number, logit: number, seed: number) => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { openRng } from '../base/index.ts';
 import { intervalMark } from './charts.ts';
+import { evaluateScores } from './evaluate.ts';
 import { renderReport } from './report.ts';
 import { type ReportData, reportDataSchema } from './report-data.ts';
 import { sampleReport } from './sample-data.ts';
@@ -31,6 +33,16 @@ test('the page has every section and is small, and renders the same twice', () =
   ]);
   assert.ok(Buffer.byteLength(page) < 300_000, `${Buffer.byteLength(page)} bytes`);
   assert.equal(renderReport(sampleReport()), page);
+});
+
+test('exact curves of large test sets still make a small page', () => {
+  const rng = openRng(1, 'large');
+  const labels = Uint8Array.from({ length: 8000 }, (_, i) => i % 2);
+  const probabilities = Float64Array.from(labels, (label) => 0.2 * label + 0.8 * rng.uniform());
+  const evaluation = evaluateScores({ probabilities, labels, seed: 1, replicates: 20 });
+  assert.ok(evaluation.roc.length > 2000, `${evaluation.roc.length} corners`);
+  const large = renderReport({ ...sample, comparison: sample.comparison.map((row) => ({ ...row, evaluation })) });
+  assert.ok(Buffer.byteLength(large) < 200_000, `${Buffer.byteLength(large)} bytes`);
 });
 
 test('what is read back from JSON renders the same', () => {
@@ -113,7 +125,7 @@ test('a run that knows nothing still gives a page, with each reason on it', () =
   ]) {
     assert.match(text, new RegExp(`not measured: ${reason}`));
   }
-  assert.match(text, /The run did not complete/);
+  assert.match(text, /The run has not completed/);
   assert.doesNotMatch(text, /NaN|Infinity|undefined|null/);
   const bare = renderReport({ ...sample, comparison: [], hospitals: [], iterations: [] });
   assert.doesNotMatch(textOf(bare), /NaN|Infinity|undefined|null/);

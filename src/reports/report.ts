@@ -100,6 +100,6 @@ function head(data: ReportData): Markup {
   }${
     data.status === 'completed'
       ? NOTHING
-      : html`<p class="banner" role="note"><strong>${STATUS[data.status]}</strong>The run did not complete: figures are of what was there when this report was written.</p>`
+      : html`<p class="banner" role="note"><strong>${STATUS[data.status]}</strong>The run has not completed: the figures are of what was there when this report was written.</p>`
   }${factList(facts)}</header>`;
 }

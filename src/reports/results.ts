@@ -72,10 +72,10 @@ export function comparison(data: ReportData): Markup {
   const scale = edges.length > 0 ? `AUROC, ${low.toFixed(2)} to ${high.toFixed(2)}` : '';
   const head = headerRow([
     'Model',
-    'AUROC [95 %]',
+    'AUROC [95\u00a0%]',
     scale,
-    'Sensitivity [95 %]',
-    'Specificity [95 %]',
+    'Sensitivity [95\u00a0%]',
+    'Specificity [95\u00a0%]',
     'Accuracy',
     'Images',
   ]);
