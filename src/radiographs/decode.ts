@@ -8,9 +8,9 @@
  * Alpha is dropped, as in Pillow.
  */
 import { readFile } from 'node:fs/promises';
-import sharp, { type Sharp } from 'sharp';
 import { messageOf } from '../base/index.ts';
 import { type GreyImage, resizeBilinear } from './resample.ts';
+import { loadSharp, type Sharp } from './sharp.ts';
 
 /** Largest image, in pixels: 10,000 x 10,000. A chest radiograph has up to about 15 million. */
 const PIXEL_LIMIT = 1e8;
@@ -71,6 +71,7 @@ async function decoding<T>(bytes: Uint8Array, decode: (image: Sharp) => Promise<
   if (bytes.length === 0) throw new UnusableImage('empty file');
   // By content: libvips would also open SVG, GIF and more, and run far more code on what a file claims to be.
   if (!isJpeg(bytes) && !isPng(bytes)) throw new UnusableImage('not a JPEG or PNG');
+  const sharp = await loadSharp();
   try {
     return await decode(sharp(bytes, { failOn: 'error', limitInputPixels: PIXEL_LIMIT, ignoreIcc: true }));
   } catch (error) {

@@ -75,7 +75,6 @@ export async function writeJson(path: string, value: unknown): Promise<void> {
   {
     await using handle = await open(partial, 'w');
     await handle.writeFile(`${JSON.stringify(value, null, 2)}\n`);
-    await handle.sync();
   }
   await rename(partial, path);
 }

@@ -3,7 +3,6 @@
  * patients, its own mix of disease and its own way of taking images; labels belong to patients, who have 1 to 3 images.
  * Synthetic: no number measured on them says anything about patients.
  */
-import sharp from 'sharp';
 import { openRng, type Rng } from '../base/index.ts';
 import type { Collection } from './collection.ts';
 import { byCodePoint, type ClassName, type LabelledFile } from './layout.ts';
@@ -11,6 +10,7 @@ import { patientOf } from './patient.ts';
 import { breathe, drawAnatomy, drawChest } from './phantomChest.ts';
 import { drawOpacity, paintDistractors, paintOpacity } from './phantomOpacity.ts';
 import { drawKind, expose, type House, houseOf } from './phantomScanner.ts';
+import { loadSharp } from './sharp.ts';
 
 const MOST_IMAGES_PER_PATIENT = 3;
 /** Numbers of patients start this far apart, so that hospitals never share one. */
@@ -49,6 +49,7 @@ export function openPhantoms(
   return {
     files: files.sort((a, b) => byCodePoint(a.path, b.path)),
     read: async ({ path }) => {
+      const sharp = await loadSharp();
       const pixels = drawPhantom(phantoms.get(path)!, house, imageSize, rng);
       const raw = { width: imageSize, height: imageSize, channels: 1 } as const;
       return sharp(pixels, { raw }).toColourspace('b-w').png().toBuffer();

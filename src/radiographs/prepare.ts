@@ -103,7 +103,6 @@ async function decodeAll({ files, synthetic }: Manifest, { data, output, imageSi
         done += batch.length;
         onProgress?.(done, files.length);
       }
-      await handle.sync();
     }
     const header: PreparedHeader = {
       version: 1,
