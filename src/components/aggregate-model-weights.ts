@@ -3,7 +3,14 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
-import { checkParameters, decodeSafetensors, encodeSafetensors, fail, type ParameterSet, shapesOf } from '../base/index.ts';
+import {
+  checkParameters,
+  decodeSafetensors,
+  encodeSafetensors,
+  fail,
+  type ParameterSet,
+  shapesOf,
+} from '../base/index.ts';
 import { parameterShapes } from '../engine/index.ts';
 import { average, checkUpdate, STRATEGIES, type Update } from '../federation/index.ts';
 import { inputPath, inputsWithPrefix, outputPath, type StepContext } from './component.ts';
@@ -38,7 +45,8 @@ export async function run(context: StepContext<z.infer<typeof aggregateParameter
   checkParameters(next.parameters, expected, 'aggregated model');
   const folder = outputPath(context, 'aggregated_output');
   await writeModel(folder, { network, parameters: next.parameters });
-  if (next.state) await writeFile(join(folder, STATE_FILE), encodeSafetensors({ parameters: next.state, metadata: {} }));
+  if (next.state)
+    await writeFile(join(folder, STATE_FILE), encodeSafetensors({ parameters: next.state, metadata: {} }));
   report.metric(`iteration_${parameters.iteration_num}/Silos`, updates.length, parameters.iteration_num);
   report.metric(
     `iteration_${parameters.iteration_num}/Training Images`,

@@ -8,7 +8,13 @@ import { z } from 'zod';
 import { fail } from '../base/index.ts';
 import { poolEvaluations } from '../reports/index.ts';
 import { inputsWithPrefix, outputPath, type StepContext } from './component.ts';
-import { bestIteration, type Evidence, type ModelEvidence, type SiloEvaluation, siloEvaluationSchema } from './evidence.ts';
+import {
+  bestIteration,
+  type Evidence,
+  type ModelEvidence,
+  type SiloEvaluation,
+  siloEvaluationSchema,
+} from './evidence.ts';
 import { MODEL_FILE } from './model-file.ts';
 import type { evidenceParameters } from './specs.ts';
 
@@ -24,7 +30,11 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
   const evidenceOf = async (model: string): Promise<ModelEvidence> => {
     const silos = evaluations.get(model) ?? fail(`evidence: ${model}`, 'no hospital evaluated this model');
     const path = models.get(model);
-    const pooled = (split: 'val' | 'test') => poolEvaluations(silos.map((silo) => silo[split]), { seed: parameters.seed });
+    const pooled = (split: 'val' | 'test') =>
+      poolEvaluations(
+        silos.map((silo) => silo[split]),
+        { seed: parameters.seed },
+      );
     return {
       model,
       ...(path === undefined ? {} : { sha256: await hashFile(join(path, MODEL_FILE)) }),
@@ -35,11 +45,16 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
   };
   const names = Array.from({ length: parameters.num_of_iterations }, (_, index) => `iteration_${index + 1}`);
   const iterations = await Promise.all(names.map(evidenceOf));
-  const comparisons = await Promise.all([...evaluations.keys()].filter((model) => !names.includes(model)).map(evidenceOf));
+  const comparisons = await Promise.all(
+    [...evaluations.keys()].filter((model) => !names.includes(model)).map(evidenceOf),
+  );
   const best = bestIteration(iterations);
   const last = names.at(-1)!;
   const evidence: Evidence = { version: 1, iterations, best: best.model, bestBy: best.by, last, comparisons };
-  for (const [output, model] of [['best_model', best.model], ['last_model', last]] as const) {
+  for (const [output, model] of [
+    ['best_model', best.model],
+    ['last_model', last],
+  ] as const) {
     const path = models.get(model) ?? fail(`evidence: ${model}`, 'the model is missing');
     await copyFile(join(path, MODEL_FILE), join(outputPath(context, output), MODEL_FILE));
   }
@@ -55,7 +70,9 @@ async function readEvaluations(folder: string): Promise<SiloEvaluation[]> {
   return Promise.all(
     files.map(async (file) => {
       const result = siloEvaluationSchema.safeParse(JSON.parse(await readFile(join(folder, file), 'utf8')));
-      return result.success ? result.data : fail(join(folder, file), z.prettifyError(result.error), 'the evaluation is not used');
+      return result.success
+        ? result.data
+        : fail(join(folder, file), z.prettifyError(result.error), 'the evaluation is not used');
     }),
   );
 }

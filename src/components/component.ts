@@ -66,4 +66,6 @@ export function outputPath(context: StepContext<unknown>, name: string): string 
 
 /** Inputs whose names start with `prefix`, in the order in which they were given, without the prefix. */
 export const inputsWithPrefix = (context: StepContext<unknown>, prefix: string): [string, string][] =>
-  [...context.inputs].filter(([name]) => name.startsWith(prefix)).map(([name, path]) => [name.slice(prefix.length), path]);
+  [...context.inputs]
+    .filter(([name]) => name.startsWith(prefix))
+    .map(([name, path]) => [name.slice(prefix.length), path]);

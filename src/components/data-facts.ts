@@ -37,7 +37,12 @@ export async function writeDataFacts(data: string, prepared: PreparedSummary, fo
     synthetic: prepared.synthetic,
     splits: SPLITS.map((split) => {
       const { NORMAL, PNEUMONIA } = prepared.splits[split];
-      return { split, normal: NORMAL.images, pneumonia: PNEUMONIA.images, patients: NORMAL.patients + PNEUMONIA.patients };
+      return {
+        split,
+        normal: NORMAL.images,
+        pneumonia: PNEUMONIA.images,
+        patients: NORMAL.patients + PNEUMONIA.patients,
+      };
     }),
     intake: {
       offered: summary.given,
@@ -52,5 +57,7 @@ export async function writeDataFacts(data: string, prepared: PreparedSummary, fo
 /** Reads the facts of a prepared folder. */
 export async function readDataFacts(folder: string): Promise<DataFacts> {
   const facts = dataFactsSchema.safeParse(JSON.parse(await readFile(join(folder, FILE), 'utf8')));
-  return facts.success ? facts.data : fail(join(folder, FILE), z.prettifyError(facts.error), 'prepare this folder again');
+  return facts.success
+    ? facts.data
+    : fail(join(folder, FILE), z.prettifyError(facts.error), 'prepare this folder again');
 }

@@ -46,7 +46,11 @@ export async function run(context: StepContext<Parameters>): Promise<void> {
 }
 
 /** Under the Azure ML example's names, and ours. */
-function reportMetrics({ parameters, report }: StepContext<Parameters>, model: string, { silo, val, test }: SiloEvaluation) {
+function reportMetrics(
+  { parameters, report }: StepContext<Parameters>,
+  model: string,
+  { silo, val, test }: SiloEvaluation,
+) {
   const iteration = parameters.iteration_num;
   const prefix = `${iteration === undefined ? model : `iteration_${iteration}`}/${silo}`;
   const figures = [

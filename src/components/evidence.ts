@@ -1,7 +1,7 @@
 /** @file What is known of the models of a run: each hospital's own evaluation, pooled over the hospitals. Counts only. */
 import { z } from 'zod';
-import { dataFactsSchema } from './data-facts.ts';
 import { pooledEvaluationSchema, splitEvaluationSchema } from '../reports/index.ts';
+import { dataFactsSchema } from './data-facts.ts';
 
 const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -49,5 +49,10 @@ export function bestIteration(iterations: readonly ModelEvidence[]): { model: st
   const best = iterations.reduce((a, b) =>
     score(b) > score(a) || (score(b) === score(a) && (b.val.logLoss ?? 0) < (a.val.logLoss ?? 0)) ? b : a,
   );
-  return { model: best.model, by: byAuroc ? 'validation AUROC, pooled over the hospitals' : 'validation loss: the validation images are all of one class' };
+  return {
+    model: best.model,
+    by: byAuroc
+      ? 'validation AUROC, pooled over the hospitals'
+      : 'validation loss: the validation images are all of one class',
+  };
 }

@@ -33,9 +33,11 @@ export async function readModel(path: string, where?: string): Promise<ModelFile
   const place = where ?? file;
   const { parameters, metadata } = decodeSafetensors(bytes, place);
   const known = metadataSchema.safeParse(metadata);
-  if (!known.success) return fail(place, 'its metadata does not name a network of fedrad', 'only models written by fedrad are read');
+  if (!known.success)
+    return fail(place, 'its metadata does not name a network of fedrad', 'only models written by fedrad are read');
   const network = networkSchema.safeParse(jsonOrUndefined(known.data.network));
-  if (!network.success) return fail(place, `its network is not valid: ${z.prettifyError(network.error)}`, 'the file is damaged');
+  if (!network.success)
+    return fail(place, `its network is not valid: ${z.prettifyError(network.error)}`, 'the file is damaged');
   checkParameters(parameters, parameterShapes(network.data), place);
   return { network: network.data, parameters };
 }

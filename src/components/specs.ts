@@ -57,7 +57,11 @@ export const evaluateParameters = z.strictObject({
   seed,
 });
 
-export const evidenceParameters = z.strictObject({ num_of_iterations: z.int().positive(), silos: z.array(z.string()), seed });
+export const evidenceParameters = z.strictObject({
+  num_of_iterations: z.int().positive(),
+  silos: z.array(z.string()),
+  seed,
+});
 
 export const COMPONENTS = {
   'upload-data': {

@@ -53,7 +53,11 @@ export function parseStepArguments(args: readonly string[]): StepArguments {
   });
   const component = componentNameSchema.safeParse(positionals[0]);
   if (!component.success) {
-    return fail('fedrad-step', `no component "${positionals[0] ?? ''}"`, `one of ${componentNameSchema.options.join(', ')}`);
+    return fail(
+      'fedrad-step',
+      `no component "${positionals[0] ?? ''}"`,
+      `one of ${componentNameSchema.options.join(', ')}`,
+    );
   }
   return {
     component: component.data,

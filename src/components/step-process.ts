@@ -49,7 +49,8 @@ const send = (message: StepMessage): void => void process.stdout.write(`${JSON.s
 
 const report: Reporter = {
   progress: (done, total, text) => send({ type: 'progress', done, total, text }),
-  metric: (name, value, iteration) => send({ type: 'metric', name, value, ...(iteration === undefined ? {} : { iteration }) }),
+  metric: (name, value, iteration) =>
+    send({ type: 'metric', name, value, ...(iteration === undefined ? {} : { iteration }) }),
   note: (text) => send({ type: 'note', text }),
 };
 

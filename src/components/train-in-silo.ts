@@ -31,7 +31,11 @@ export async function run(context: StepContext<z.infer<typeof trainParameters>>)
         stream: [silo, iteration],
       },
       ({ epoch, batch, batches, loss }) =>
-        report.progress(epoch * batches + batch + 1, epochs * batches, `epoch ${epoch + 1}/${epochs}, loss ${loss.toFixed(4)}`),
+        report.progress(
+          epoch * batches + batch + 1,
+          epochs * batches,
+          `epoch ${epoch + 1}/${epochs}, loss ${loss.toFixed(4)}`,
+        ),
     );
     for (const [index, { loss, accuracy }] of history.entries()) {
       const position = (iteration - 1) * epochs + index + 1;

@@ -26,7 +26,10 @@ export async function run(context: StepContext<Parameters>): Promise<void> {
 
 function sourceOf({ parameters: { source }, inputs }: StepContext<Parameters>): Source {
   if (source.kind === 'kaggle' || source.kind === 'phantom') return source;
-  return { kind: source.kind, path: inputs.get('source') ?? fail('upload-data', `source ${source.kind} without its input`) };
+  return {
+    kind: source.kind,
+    path: inputs.get('source') ?? fail('upload-data', `source ${source.kind} without its input`),
+  };
 }
 
 function credentials({ secrets }: StepContext<Parameters>) {
