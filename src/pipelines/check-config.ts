@@ -12,7 +12,9 @@ export function parseConfig<Schema extends z.ZodType>(text: string, schema: Sche
   const result = schema.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
   if (result.success) return result.data;
   // A mistyped key also leaves the right one missing; the mistyped one is what the user must see.
-  const issues = result.error.issues.toSorted((a, b) => Number(b.code === 'unrecognized_keys') - Number(a.code === 'unrecognized_keys'));
+  const issues = result.error.issues.toSorted(
+    (a, b) => Number(b.code === 'unrecognized_keys') - Number(a.code === 'unrecognized_keys'),
+  );
   const [first, ...others] = issues.flatMap((issue) => describe(issue, schema));
   const more = others.length > 0 ? `; ${others.length} more after this one` : '';
   return fail(`${file}${first!.path === '' ? '' : `: ${first!.path}`}`, `${first!.problem}${more}`, first!.remedy);
@@ -34,16 +36,22 @@ function describe(issue: z.core.$ZodIssue, schema: z.ZodType): Found[] {
       remedy: `did you mean ${nearest(key, known)}? known here: ${known.join(', ')}`,
     }));
   }
-  if (issue.code === 'custom') return [{ path, problem: issue.message, remedy: String(issue.params?.['remedy'] ?? 'change it') }];
+  if (issue.code === 'custom')
+    return [{ path, problem: issue.message, remedy: String(issue.params?.['remedy'] ?? 'change it') }];
   const missing = issue.code === 'invalid_type' && issue.input === undefined && issue.message.includes('undefined');
-  const problem = missing ? `missing, expected ${issue.expected}` : lowerFirst(issue.message.replace(/^Invalid input: /, ''));
+  const problem = missing
+    ? `missing, expected ${issue.expected}`
+    : lowerFirst(issue.message.replace(/^Invalid input: /, ''));
   return [{ path, problem, remedy: missing ? 'add it' : 'change the value' }];
 }
 
 const lowerFirst = (text: string): string => text.slice(0, 1).toLowerCase() + text.slice(1);
 
 const pathText = (path: readonly PropertyKey[]): string =>
-  path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('').replace(/^\./, '');
+  path
+    .map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`))
+    .join('')
+    .replace(/^\./, '');
 
 /** The one of `names` that is fewest edits away from `name`. */
 export const nearest = (name: string, names: readonly string[]): string =>
@@ -64,7 +72,12 @@ function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
 function unwrapped(schema: z.ZodType): z.ZodType {
   let inner = schema;
   while (true) {
-    if (inner instanceof z.ZodOptional || inner instanceof z.ZodNullable || inner instanceof z.ZodDefault || inner instanceof z.ZodPrefault) {
+    if (
+      inner instanceof z.ZodOptional ||
+      inner instanceof z.ZodNullable ||
+      inner instanceof z.ZodDefault ||
+      inner instanceof z.ZodPrefault
+    ) {
       inner = inner.unwrap() as z.ZodType;
     } else if (inner instanceof z.ZodPipe) {
       inner = (inner.in instanceof z.ZodTransform ? inner.out : inner.in) as z.ZodType;

@@ -58,19 +58,48 @@ test("the Azure ML example's config is read as it is, and fedrad's own keys have
     [0, 1, 2].map((i) => [`silo${i}`, [`silo${i}-01`]]),
   );
   assert.equal(training.dp_target_delta, 1e-5);
-  assert.deepEqual([training.seed, training.image_size, training.aggregation, training.strategy, training.baselines], [31415, 224, 'examples', 'fedavg', []]);
+  assert.deepEqual(
+    [training.seed, training.image_size, training.aggregation, training.strategy, training.baselines],
+    [31415, 224, 'examples', 'fedavg', []],
+  );
   const upload = parseConfig(UPLOAD, uploadConfigSchema, 'config.yaml');
-  assert.deepEqual(upload.data, { source: 'kaggle', kaggle_url: 'https://www.kaggle.com', partition: { method: 'patient-disjoint' }, phantom_size: 128, seed: 31415 });
+  assert.deepEqual(upload.data, {
+    source: 'kaggle',
+    kaggle_url: 'https://www.kaggle.com',
+    partition: { method: 'patient-disjoint' },
+    phantom_size: 128,
+    seed: 31415,
+  });
 });
 
 for (const [name, change, message] of [
-  ['an unknown key', ['batch_size: 32', 'batchsize: 32'], 'config.yaml: training_parameters.batchsize: unknown key (did you mean batch_size?'],
-  ['an unknown key in a list', ["datastore: datastore_silo1\n", "datastor: datastore_silo1\n"], 'config.yaml: federated_learning.silos[1].datastor: unknown key; 1 more after this one (did you mean datastore?'],
+  [
+    'an unknown key',
+    ['batch_size: 32', 'batchsize: 32'],
+    'config.yaml: training_parameters.batchsize: unknown key (did you mean batch_size?',
+  ],
+  [
+    'an unknown key in a list',
+    ['datastore: datastore_silo1\n', 'datastor: datastore_silo1\n'],
+    'config.yaml: federated_learning.silos[1].datastor: unknown key; 1 more after this one (did you mean datastore?',
+  ],
   ['a wrong type', ['lr: 0.01', 'lr: "0.01"'], 'config.yaml: training_parameters.lr: expected number, received string'],
   ['a value out of range', ['epochs: 5', 'epochs: 0'], 'config.yaml: training_parameters.epochs: '],
-  ['differential privacy', ['dp: false', 'dp: true'], 'config.yaml: training_parameters.dp: differential privacy (dp: true) is not available in this version (set dp: false'],
-  ['two silos of one name', ['name: silo1', 'name: silo0'], 'config.yaml: federated_learning.silos[1].name: "silo0" is also the name of silos[0]'],
-  ['too many needed silos', ['epochs: 5', 'min_silos: 4'], 'config.yaml: training_parameters.min_silos: 4 is more than the 3 silos'],
+  [
+    'differential privacy',
+    ['dp: false', 'dp: true'],
+    'config.yaml: training_parameters.dp: differential privacy (dp: true) is not available in this version (set dp: false',
+  ],
+  [
+    'two silos of one name',
+    ['name: silo1', 'name: silo0'],
+    'config.yaml: federated_learning.silos[1].name: "silo0" is also the name of silos[0]',
+  ],
+  [
+    'too many needed silos',
+    ['epochs: 5', 'min_silos: 4'],
+    'config.yaml: training_parameters.min_silos: 4 is more than the 3 silos',
+  ],
   ['broken YAML', ['silos:', 'silos: ]'], 'config.yaml: not valid YAML'],
 ] as const) {
   test(`bad config in one line: ${name}`, () => {
@@ -93,5 +122,8 @@ test('zero silos, a missing section and encryption are refused', () => {
   assert.throws(() => pneumonia('aml:\n'), /config.yaml: federated_learning: missing, expected object/);
   assert.throws(() => pneumonia(''), /federated_learning: missing/);
   const encrypted = UPLOAD.replace('enable: false', 'enable: true');
-  assert.throws(() => parseConfig(encrypted, uploadConfigSchema, 'upload.yaml'), /upload.yaml: confidentiality.enable: encryption of the data .* is not available/);
+  assert.throws(
+    () => parseConfig(encrypted, uploadConfigSchema, 'upload.yaml'),
+    /upload.yaml: confidentiality.enable: encryption of the data .* is not available/,
+  );
 });

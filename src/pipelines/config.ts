@@ -18,7 +18,10 @@ export const amlSchema = z
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, 'expected letters, digits, "-" and "_"');
 
 /** A refusal of something that is valid but not built. */
-const notBuilt = (what: string, remedy: string) => ({ error: `${what} is not available in this version`, params: { remedy } });
+const notBuilt = (what: string, remedy: string) => ({
+  error: `${what} is not available in this version`,
+  params: { remedy },
+});
 
 const siloSchema = z.strictObject({
   /** Names the hospital in metrics, tables and files. */
@@ -49,7 +52,10 @@ const trainingSchema = z.strictObject({
   dp: z
     .boolean()
     .default(false)
-    .refine((dp) => !dp, notBuilt('differential privacy (dp: true)', 'set dp: false; training without it gives no privacy guarantee')),
+    .refine(
+      (dp) => !dp,
+      notBuilt('differential privacy (dp: true)', 'set dp: false; training without it gives no privacy guarantee'),
+    ),
   dp_target_epsilon: z.number().positive().default(50),
   dp_target_delta: z.number().positive().max(1).default(1e-5),
   dp_max_grad_norm: z.number().positive().default(1),
@@ -93,11 +99,21 @@ export const pneumoniaConfigSchema = z
       const first = silos.findIndex((other) => other.name === silo.name);
       if (first === index) continue;
       const path = ['federated_learning', 'silos', index, 'name'];
-      context.addIssue({ code: 'custom', path, message: `"${silo.name}" is also the name of silos[${first}]`, params: { remedy: 'give each silo a name of its own' } });
+      context.addIssue({
+        code: 'custom',
+        path,
+        message: `"${silo.name}" is also the name of silos[${first}]`,
+        params: { remedy: 'give each silo a name of its own' },
+      });
     }
     if (minSilos !== undefined && minSilos > silos.length) {
       const path = ['training_parameters', 'min_silos'];
-      context.addIssue({ code: 'custom', path, message: `${minSilos} is more than the ${silos.length} silos`, params: { remedy: `at most ${silos.length}` } });
+      context.addIssue({
+        code: 'custom',
+        path,
+        message: `${minSilos} is more than the ${silos.length} silos`,
+        params: { remedy: `at most ${silos.length}` },
+      });
     }
   });
 

@@ -30,7 +30,11 @@ test('two iterations over three silos: prepare, draw, train side by side, aggreg
     ],
   );
   const training = graph.steps.find(({ id }) => id === 'iteration_2_silo1_training')!;
-  assert.deepEqual(training.inputs['checkpoint'], { from: 'step', step: 'iteration_1_aggregation', output: 'aggregated_output' });
+  assert.deepEqual(training.inputs['checkpoint'], {
+    from: 'step',
+    step: 'iteration_1_aggregation',
+    output: 'aggregated_output',
+  });
   assert.deepEqual(training.outputs, {
     model: 'azureml://datastores/datastore_orchestrator/paths/federated_learning/model/silo1/${{name}}/iteration_2/',
   });
@@ -41,7 +45,10 @@ test("a silo's training sees its own data only; no step but the upload has netwo
     assert.deepEqual([step.network, step.secrets], [false, []]);
     if (step.component !== 'train-in-silo') continue;
     const silo = step.compute.replace('-01', '');
-    assert.deepEqual(Object.keys(step.inputs).filter((name) => name.startsWith('data_')), [`data_${silo}`]);
+    assert.deepEqual(
+      Object.keys(step.inputs).filter((name) => name.startsWith('data_')),
+      [`data_${silo}`],
+    );
   }
 });
 
@@ -65,17 +72,35 @@ test('baselines add a model of each hospital alone and of all data pooled, evalu
   const pooled = graph.steps.find(({ id }) => id === 'pooled_training')!;
   assert.deepEqual(Object.keys(pooled.inputs), ['data_silo0', 'data_silo1', 'data_silo2', 'checkpoint']);
   const evaluation = graph.steps.find(({ id }) => id === 'comparison_silo2_evaluation')!;
-  assert.deepEqual(Object.keys(evaluation.inputs), ['data', 'model_silo0_alone', 'model_silo1_alone', 'model_silo2_alone', 'model_pooled']);
+  assert.deepEqual(Object.keys(evaluation.inputs), [
+    'data',
+    'model_silo0_alone',
+    'model_silo1_alone',
+    'model_silo2_alone',
+    'model_pooled',
+  ]);
 });
 
 test('data upload: one step a silo, with the secrets and network only where the source is Kaggle', () => {
   const upload = (data: string) =>
-    uploadGraph(parseConfig(text('upload-data/config.yaml') + data, uploadConfigSchema, 'config.yaml'), 'PNEUMONIA', '/here');
+    uploadGraph(
+      parseConfig(text('upload-data/config.yaml') + data, uploadConfigSchema, 'config.yaml'),
+      'PNEUMONIA',
+      '/here',
+    );
   const kaggle = upload('').steps[1]!;
-  assert.deepEqual([kaggle.id, kaggle.compute, kaggle.network, kaggle.secrets], ['silo_1_upload_data', 'silo1-01', true, ['kaggleusername', 'kagglekey']]);
-  assert.deepEqual(kaggle.outputs, { raw_data_folder: 'azureml://datastores/datastore_silo1/paths/federated_learning/pneumonia/' });
+  assert.deepEqual(
+    [kaggle.id, kaggle.compute, kaggle.network, kaggle.secrets],
+    ['silo_1_upload_data', 'silo1-01', true, ['kaggleusername', 'kagglekey']],
+  );
+  assert.deepEqual(kaggle.outputs, {
+    raw_data_folder: 'azureml://datastores/datastore_silo1/paths/federated_learning/pneumonia/',
+  });
   const folder = upload('\ndata:\n  source: folder:images\n  partition:\n    method: round-robin\n').steps[2]!;
-  assert.deepEqual([folder.network, folder.secrets, folder.inputs], [false, [], { source: { from: 'local', path: '/here/images' } }]);
+  assert.deepEqual(
+    [folder.network, folder.secrets, folder.inputs],
+    [false, [], { source: { from: 'local', path: '/here/images' } }],
+  );
   assert.deepEqual(folder.parameters['partition'], { method: 'round-robin' });
   assert.throws(() => upload('\ndata:\n  source: s3:bucket\n'), /source: expected kaggle/);
 });

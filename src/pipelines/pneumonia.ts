@@ -31,7 +31,11 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
   };
 
   for (const silo of silos) add(preparation(silo, training.image_size, optional));
-  const network = pneumoniaNetwork({ imageSize: training.image_size, channels: training.channels, hidden: training.hidden });
+  const network = pneumoniaNetwork({
+    imageSize: training.image_size,
+    channels: training.channels,
+    hidden: training.hidden,
+  });
   const initial = add({
     id: 'initial_model',
     component: 'initial-model',
@@ -41,7 +45,12 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
     parameters: { network: JSON.parse(JSON.stringify(network)), seed: training.seed },
   });
 
-  const trainingStep = (id: string, name: string, draft: Pick<StepDraft, 'compute' | 'inputs' | 'outputs'> & Partial<Step>, rounds: { iteration: number; epochs: number }) =>
+  const trainingStep = (
+    id: string,
+    name: string,
+    draft: Pick<StepDraft, 'compute' | 'inputs' | 'outputs'> & Partial<Step>,
+    rounds: { iteration: number; epochs: number },
+  ) =>
     add({
       id,
       component: 'train-in-silo',
@@ -67,7 +76,12 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
       component: 'evaluate-in-silo',
       compute: silo.computes[0]!,
       inputs: { data: outputOf(`${silo.name}_preparation`, 'prepared_data'), ...models },
-      outputs: { evaluation: outputPath(orchestrator.datastore, `evaluation/${silo.name}`, iteration).replace(/\/$/, iteration === undefined ? '/comparison/' : '/') },
+      outputs: {
+        evaluation: outputPath(orchestrator.datastore, `evaluation/${silo.name}`, iteration).replace(
+          /\/$/,
+          iteration === undefined ? '/comparison/' : '/',
+        ),
+      },
       parameters: {
         metrics_prefix: silo.name,
         ...(iteration === undefined ? {} : { iteration_num: iteration }),
@@ -131,7 +145,10 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
         `${silo.name}_alone`,
         {
           compute: silo.computes[0]!,
-          inputs: { [`data_${silo.name}`]: outputOf(`${silo.name}_preparation`, 'prepared_data'), checkpoint: outputOf(initial, 'model') },
+          inputs: {
+            [`data_${silo.name}`]: outputOf(`${silo.name}_preparation`, 'prepared_data'),
+            checkpoint: outputOf(initial, 'model'),
+          },
           outputs: { model: outputPath(orchestrator.datastore, `model/${silo.name}_alone`) },
         },
         whole,
@@ -146,7 +163,9 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
       {
         compute: orchestrator.compute,
         inputs: {
-          ...Object.fromEntries(silos.map((silo) => [`data_${silo.name}`, outputOf(`${silo.name}_preparation`, 'prepared_data')])),
+          ...Object.fromEntries(
+            silos.map((silo) => [`data_${silo.name}`, outputOf(`${silo.name}_preparation`, 'prepared_data')]),
+          ),
           checkpoint: outputOf(initial, 'model'),
         },
         outputs: { model: outputPath(orchestrator.datastore, 'model/pooled') },
@@ -167,7 +186,11 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
       best_model: outputPath(orchestrator.datastore, 'best_model'),
       last_model: outputPath(orchestrator.datastore, 'last_model'),
     },
-    parameters: { num_of_iterations: training.num_of_iterations, silos: silos.map((silo) => silo.name), seed: training.seed },
+    parameters: {
+      num_of_iterations: training.num_of_iterations,
+      silos: silos.map((silo) => silo.name),
+      seed: training.seed,
+    },
   });
   return checkGraph({ pipeline: 'pneumonia', experiment: 'fl_demo_pneumonia', steps });
 }
