@@ -10,14 +10,30 @@ export type Outcome =
 
 /** What a run tells while it goes on; for progress bars and logs, nothing depends on it. */
 export type RunUpdate =
-  | { readonly kind: 'run-started'; readonly steps: number; readonly finished: number; readonly sandbox: string; readonly cores: number }
+  | {
+      readonly kind: 'run-started';
+      readonly steps: number;
+      readonly finished: number;
+      readonly sandbox: string;
+      readonly cores: number;
+    }
   | { readonly kind: 'step-started'; readonly step: Step; readonly attempt: number }
-  | { readonly kind: 'progress'; readonly step: Step; readonly done: number; readonly total: number; readonly text: string }
+  | {
+      readonly kind: 'progress';
+      readonly step: Step;
+      readonly done: number;
+      readonly total: number;
+      readonly text: string;
+    }
   | { readonly kind: 'step-finished'; readonly step: Step; readonly seconds: number }
   | { readonly kind: 'step-failed'; readonly step: Step; readonly error: string; readonly retryInMs?: number }
   | { readonly kind: 'step-skipped'; readonly step: Step; readonly because: string };
 
 export interface Backend {
   /** Executes what is left of a run; returns when it has ended or `signal` stops it. */
-  execute(runId: string, graph: Graph, options: { signal: AbortSignal; onUpdate: (update: RunUpdate) => void }): Promise<Outcome>;
+  execute(
+    runId: string,
+    graph: Graph,
+    options: { signal: AbortSignal; onUpdate: (update: RunUpdate) => void },
+  ): Promise<Outcome>;
 }

@@ -9,7 +9,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FedradError, messageOf } from '../../base/index.ts';
 import { COMPONENTS, type StepMessage, stepArguments } from '../../components/index.ts';
 import type { Graph, Step } from '../../pipelines/index.ts';
-import { findCompute, findDatastore, parseDatastoreUri, type RunEvent, type RunHistory, type Workspace } from '../../workspace/index.ts';
+import {
+  findCompute,
+  findDatastore,
+  parseDatastoreUri,
+  type RunEvent,
+  type RunHistory,
+  type Workspace,
+} from '../../workspace/index.ts';
 import type { Backend, Outcome, RunUpdate } from '../backend.ts';
 import { type Outputs, readiness } from './readiness.ts';
 import { confine, type SandboxKind } from './sandbox.ts';
@@ -67,10 +74,18 @@ async function execute(
   const stopped = AbortSignal.any([signal, stop.signal]);
 
   // Only a request from before the first start counts here: it came while the run was queued.
-  let canceledBy = history.events(runId).some(({ type }) => type === 'started') ? undefined : cancelRequest(history, runId);
+  let canceledBy = history.events(runId).some(({ type }) => type === 'started')
+    ? undefined
+    : cancelRequest(history, runId);
   if (canceledBy !== undefined) stop.abort();
   append({ type: 'started', pid: process.pid, sandbox: options.sandbox, cores });
-  onUpdate({ kind: 'run-started', steps: graph.steps.length, finished: finished.size, sandbox: options.sandbox, cores });
+  onUpdate({
+    kind: 'run-started',
+    steps: graph.steps.length,
+    finished: finished.size,
+    sandbox: options.sandbox,
+    cores,
+  });
   const poll = setInterval(() => {
     canceledBy ??= cancelRequest(history, runId);
     if (canceledBy !== undefined) stop.abort();
@@ -146,7 +161,8 @@ async function execute(
         }
         const again = result.kind === 'crashed' && attempt < MAX_ATTEMPTS;
         failed(result.error, result.logTail, again);
-        if (!again) return lose(step, result.kind === 'crashed' ? crashReason(result.error, result.logTail) : result.error);
+        if (!again)
+          return lose(step, result.kind === 'crashed' ? crashReason(result.error, result.logTail) : result.error);
       } catch (error) {
         // Not the child but this side: a datastore without space, a vault that refuses.
         if (!(error instanceof FedradError)) throw error;
@@ -190,7 +206,9 @@ function outcomeOf(
   if (ended.canceledBy !== undefined) return { status: 'CANCELED', reason: `canceled by ${ended.canceledBy}` };
   if (ended.fatal !== undefined) return { status: 'FAILED', reason: ended.fatal };
   if (graph.steps.every(({ id, optional }) => optional || finished.has(id))) return { status: 'COMPLETED' };
-  return ended.interrupted ? { status: 'INTERRUPTED' } : { status: 'FAILED', reason: 'steps are left that can never start' };
+  return ended.interrupted
+    ? { status: 'INTERRUPTED' }
+    : { status: 'FAILED', reason: 'steps are left that can never start' };
 }
 
 const withoutType = <T extends { type: string }>({ type: _, ...rest }: T): Omit<T, 'type'> => rest;
@@ -206,7 +224,10 @@ function cancelRequest(history: RunHistory, runId: string): string | undefined {
 }
 
 /** Outputs of the steps that have finished, as far as they are still what they were. */
-async function intactOutputs({ history, workspace }: LocalBackendOptions, runId: string): Promise<Map<string, Outputs>> {
+async function intactOutputs(
+  { history, workspace }: LocalBackendOptions,
+  runId: string,
+): Promise<Map<string, Outputs>> {
   const intact = new Map<string, Outputs>();
   for (const event of history.events(runId)) {
     if (event.type !== 'step-finished') continue;
@@ -257,7 +278,9 @@ async function attemptCommand(
   const cache = step.cache === undefined ? undefined : localPath(workspace, step.cache);
   const write = [scratch, ...outputs.values(), ...(cache === undefined ? [] : [cache])];
   for (const path of write) await mkdir(path, { recursive: true });
-  const { needs } = COMPONENTS[step.component] as (typeof COMPONENTS)['train-in-silo'] & { needs: { decoder?: boolean } };
+  const { needs } = COMPONENTS[step.component] as (typeof COMPONENTS)['train-in-silo'] & {
+    needs: { decoder?: boolean };
+  };
   return confine(
     options.sandbox,
     {

@@ -32,6 +32,11 @@ export function readiness(step: Step, { finished, lost }: Progress): Readiness {
   if (!minInputs) return { kind: 'ready', inputs };
   const count = inputs.filter((name) => name.startsWith(minInputs.prefix)).length;
   if (count >= minInputs.count) return { kind: 'ready', inputs };
-  const reasons = Object.values(step.inputs).flatMap((input) => (input.from === 'step' ? (lost.get(input.step) ?? []) : []));
-  return { kind: 'impossible', reason: `${count} of at least ${minInputs.count} silos finished: ${reasons.join('; ')}` };
+  const reasons = Object.values(step.inputs).flatMap((input) =>
+    input.from === 'step' ? (lost.get(input.step) ?? []) : [],
+  );
+  return {
+    kind: 'impossible',
+    reason: `${count} of at least ${minInputs.count} silos finished: ${reasons.join('; ')}`,
+  };
 }

@@ -76,7 +76,14 @@ async function probe(context: TestContext, sandbox: SandboxKind): Promise<string
   using history = await openRunHistory(home);
   const id = newRunId();
   const at = new Date().toISOString();
-  history.create({ id, at, experiment: 'probe', pipeline: 'pneumonia', workspace: 'aml-fldemo', graphHash: graphHash(graph) });
+  history.create({
+    id,
+    at,
+    experiment: 'probe',
+    pipeline: 'pneumonia',
+    workspace: 'aml-fldemo',
+    graphHash: graphHash(graph),
+  });
   process.env['FEDRAD_PROBE_SECRET'] = 'not for steps';
   const outcome = await localBackend({
     workspace,
@@ -100,14 +107,23 @@ test('in bubblewrap a training step gets at nothing but its own inputs, not even
 }, async (context) => {
   const log = await probe(context, 'bubblewrap');
   assert.ok(log.includes('read own data: done'));
-  assert.deepEqual(log.filter((line) => FORBIDDEN.test(line)), []);
+  assert.deepEqual(
+    log.filter((line) => FORBIDDEN.test(line)),
+    [],
+  );
   assert.ok(log.filter((line) => line.startsWith('main: ')).length >= 11, log.join('\n'));
-  assert.ok(log.some((line) => line.startsWith('worker: open a socket')), 'the worker thread must have run');
+  assert.ok(
+    log.some((line) => line.startsWith('worker: open a socket')),
+    'the worker thread must have run',
+  );
 });
 
 test("with Node's permissions alone a training step gets at nothing either, and gets no worker thread", async (context) => {
   const log = await probe(context, 'node-permissions');
   assert.ok(log.includes('read own data: done'));
-  assert.deepEqual(log.filter((line) => FORBIDDEN.test(line)), []);
+  assert.deepEqual(
+    log.filter((line) => FORBIDDEN.test(line)),
+    [],
+  );
   assert.ok(log.includes('worker: none'), log.join('\n'));
 });

@@ -47,7 +47,9 @@ const NETWORK_PATHS = ['/etc/resolv.conf', '/etc/hosts', '/etc/nsswitch.conf', '
 /** The strongest sandbox that works on this machine. Tried, not guessed: some systems forbid namespaces. */
 export function detectSandbox(): SandboxKind {
   if (process.platform !== 'linux') return 'node-permissions';
-  const { file, args } = bubblewrapped({ read: [], write: [], network: false, workerThreads: false, addons: false }, ['/bin/true']);
+  const { file, args } = bubblewrapped({ read: [], write: [], network: false, workerThreads: false, addons: false }, [
+    '/bin/true',
+  ]);
   return spawnSync(file, args, { timeout: 10_000, stdio: 'ignore' }).status === 0 ? 'bubblewrap' : 'node-permissions';
 }
 

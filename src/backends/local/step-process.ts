@@ -94,7 +94,10 @@ export async function runAttempt(options: AttemptOptions): Promise<AttemptResult
 }
 
 /** Whether the progress has entered another tenth of the work; a log needs no more. */
-function isNewTenth({ done, total, text }: Extract<StepMessage, { type: 'progress' }>, last: { tenth: string }): boolean {
+function isNewTenth(
+  { done, total, text }: Extract<StepMessage, { type: 'progress' }>,
+  last: { tenth: string },
+): boolean {
   const what = text.replace(/[\d.]+/g, '');
   const tenth = `${what}${total > 0 ? Math.floor((10 * done) / total) : 0}`;
   if (tenth === last.tenth) return false;
