@@ -32,6 +32,8 @@ function installedNode() {
   } catch {
     // Not installed; the message below says what to do.
   }
-  console.error(`fedrad: needs Node ${NODE_MAJOR}, this is ${process.version} (npm ci installs the right one; or install Node ${NODE_MAJOR})`);
+  console.error(
+    `fedrad: needs Node ${NODE_MAJOR}, this is ${process.version} (npm ci installs the right one; or install Node ${NODE_MAJOR})`,
+  );
   process.exit(1);
 }

@@ -16,7 +16,8 @@ export function addAccountCommands(root: Command): void {
     .action(async ({ query }: { query?: string }, command: Command) => {
       const user = await signedInUser(homeOf(command));
       if (query === undefined) return printJson(user);
-      if (query !== 'id' && query !== 'displayName') return fail('--query', `no field "${query}"`, 'use id or displayName');
+      if (query !== 'id' && query !== 'displayName')
+        return fail('--query', `no field "${query}"`, 'use id or displayName');
       return printJson(user[query]);
     });
 }

@@ -3,8 +3,15 @@ import { copyFile, mkdir, readFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { MODEL_FILE } from '../components/index.ts';
-import { graphHash, parseConfig, pneumoniaConfigSchema, pneumoniaGraph, uploadConfigSchema, uploadGraph } from '../pipelines/index.ts';
 import type { Graph } from '../pipelines/index.ts';
+import {
+  graphHash,
+  parseConfig,
+  pneumoniaConfigSchema,
+  pneumoniaGraph,
+  uploadConfigSchema,
+  uploadGraph,
+} from '../pipelines/index.ts';
 import { newRunId, openRunHistory, provisionWorkspace, type RunHistory } from '../workspace/index.ts';
 import { printJson } from './context.ts';
 import { executeRun } from './execute.ts';
@@ -24,7 +31,9 @@ const examples = join(import.meta.dirname, '..', '..', 'examples', 'demo');
 export function addDemoCommand(root: Command): void {
   root
     .command('demo')
-    .description('the whole path in about a minute: three hospitals with synthetic radiographs train one model together')
+    .description(
+      'the whole path in about a minute: three hospitals with synthetic radiographs train one model together',
+    )
     .option('--folder <folder>', 'where to put everything', 'fedrad-demo')
     .option('--cores <n>', 'cores to use (default: all)', integerOption(1, 1024))
     .option('--json', 'print the result as JSON')
@@ -46,12 +55,24 @@ async function demo(options: DemoOptions): Promise<number> {
 
   const upload = await readFile(join(examples, 'upload-data.yaml'), 'utf8');
   say('2/3  Each hospital gets its own phantoms, from its own scanner ...');
-  const uploaded = await run(home, history, uploadGraph(parseConfig(upload, uploadConfigSchema, 'upload-data.yaml'), 'PNEUMONIA', folder), upload, options);
+  const uploaded = await run(
+    home,
+    history,
+    uploadGraph(parseConfig(upload, uploadConfigSchema, 'upload-data.yaml'), 'PNEUMONIA', folder),
+    upload,
+    options,
+  );
   if (uploaded.code !== 0) return uploaded.code;
 
   const pneumonia = await readFile(join(examples, 'pneumonia.yaml'), 'utf8');
   say('3/3  Training: federated, each hospital alone, and all data pooled ...');
-  const trained = await run(home, history, pneumoniaGraph(parseConfig(pneumonia, pneumoniaConfigSchema, 'pneumonia.yaml')), pneumonia, options);
+  const trained = await run(
+    home,
+    history,
+    pneumoniaGraph(parseConfig(pneumonia, pneumoniaConfigSchema, 'pneumonia.yaml')),
+    pneumonia,
+    options,
+  );
   if (trained.code !== 0) return trained.code;
 
   const { summary, evidence } = await makeReport(home, history, trained.id);
@@ -66,7 +87,9 @@ async function demo(options: DemoOptions): Promise<number> {
   }
   const here = (path: string): string => relative(process.cwd(), path) || path;
   console.log(`\nOn the test images of all three hospitals (synthetic):\n\n${summary}\n`);
-  console.log(`Report  ${here(report)}   (open it in a browser)\nModel   ${here(model)}\nTook    ${seconds.toFixed(0)} s\n`);
+  console.log(
+    `Report  ${here(report)}   (open it in a browser)\nModel   ${here(model)}\nTook    ${seconds.toFixed(0)} s\n`,
+  );
   console.log('What to try next:');
   console.log(`  npx fedrad --home ${here(home)} run show ${trained.id}`);
   console.log(`  npx fedrad model evaluate --model ${here(model)} --data <your folder with NORMAL/ and PNEUMONIA/>`);
@@ -78,8 +101,19 @@ async function run(home: string, history: RunHistory, graph: Graph, config: stri
   const id = newRunId();
   await writeRunFiles(home, id, graph, config);
   const { experiment, pipeline } = graph;
-  history.create({ id, at: new Date().toISOString(), experiment, pipeline, workspace: 'aml-fldemo', graphHash: graphHash(graph) });
-  const outcome = await executeRun(home, history, id, { ...(options.cores === undefined ? {} : { cores: options.cores }), ...(options.json ? { quiet: true } : {}) });
-  if (outcome.status === 'FAILED' || outcome.status === 'CANCELED') console.error(`fedrad demo: run ${id}: ${outcome.reason}`);
+  history.create({
+    id,
+    at: new Date().toISOString(),
+    experiment,
+    pipeline,
+    workspace: 'aml-fldemo',
+    graphHash: graphHash(graph),
+  });
+  const outcome = await executeRun(home, history, id, {
+    ...(options.cores === undefined ? {} : { cores: options.cores }),
+    ...(options.json ? { quiet: true } : {}),
+  });
+  if (outcome.status === 'FAILED' || outcome.status === 'CANCELED')
+    console.error(`fedrad demo: run ${id}: ${outcome.reason}`);
   return { id, code: outcome.status === 'COMPLETED' ? 0 : 1 };
 }

@@ -19,10 +19,16 @@ export interface ExecuteOptions {
 }
 
 /** Runs what is left of a run and returns how it ended; Ctrl-C interrupts it so that it can be resumed. */
-export async function executeRun(home: string, history: RunHistory, runId: string, options: ExecuteOptions = {}): Promise<Outcome> {
+export async function executeRun(
+  home: string,
+  history: RunHistory,
+  runId: string,
+  options: ExecuteOptions = {},
+): Promise<Outcome> {
   const run = history.list().find(({ id }) => id === runId)!;
   using lock = history.lock(runId);
-  if (!lock) return fail(`run ${runId}`, 'it is already running', `fedrad run show ${runId}; fedrad run cancel ${runId}`);
+  if (!lock)
+    return fail(`run ${runId}`, 'it is already running', `fedrad run show ${runId}; fedrad run cancel ${runId}`);
   const graph = await readGraph(home, runId);
   const workspace = await openWorkspace(home, { workspaceName: run.workspace });
   const backend = localBackend({
@@ -78,7 +84,8 @@ export function tellOutcome(home: string, runId: string, pipeline: string, outco
       return 130;
     default:
       console.error(`Run ${runId}: ${outcome.status}: ${outcome.reason}`);
-      if (outcome.status === 'FAILED') console.error(`Next: fedrad run logs ${runId}; once mended: fedrad run resume ${runId}`);
+      if (outcome.status === 'FAILED')
+        console.error(`Next: fedrad run logs ${runId}; once mended: fedrad run resume ${runId}`);
       return 1;
   }
 }

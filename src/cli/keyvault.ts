@@ -22,15 +22,26 @@ export function addKeyVaultCommands(root: Command): void {
     .requiredOption('--object-id <id>', 'object id of the user (fedrad account show --query id) or compute')
     .requiredOption('--secret-permissions <permission...>', `some of ${SECRET_PERMISSIONS.join(', ')}; none`)
     .option('--json', 'print the policy as JSON')
-    .addHelpText('after', '\nExample:\n  fedrad keyvault set-policy -n kv-fldemo --secret-permissions list set delete --object-id $(fedrad account show --query id)')
-    .action(async (options: { name: string; objectId: string; secretPermissions: string[]; json?: boolean }, command: Command) => {
-      const vault = await openVault(homeOf(command), options.name);
-      const permissions = options.secretPermissions.join() === 'none' ? [] : options.secretPermissions;
-      // az prints the id in quotes; a shell may keep them.
-      const policy = await vault.setPolicy(options.objectId.replaceAll('"', ''), permissions as SecretPermission[]);
-      if (options.json) printJson(policy);
-      else console.log(`${vault.name}: ${policy.objectId} may now ${policy.secretPermissions.join(', ') || 'do nothing'}`);
-    });
+    .addHelpText(
+      'after',
+      '\nExample:\n  fedrad keyvault set-policy -n kv-fldemo --secret-permissions list set delete --object-id $(fedrad account show --query id)',
+    )
+    .action(
+      async (
+        options: { name: string; objectId: string; secretPermissions: string[]; json?: boolean },
+        command: Command,
+      ) => {
+        const vault = await openVault(homeOf(command), options.name);
+        const permissions = options.secretPermissions.join() === 'none' ? [] : options.secretPermissions;
+        // az prints the id in quotes; a shell may keep them.
+        const policy = await vault.setPolicy(options.objectId.replaceAll('"', ''), permissions as SecretPermission[]);
+        if (options.json) printJson(policy);
+        else
+          console.log(
+            `${vault.name}: ${policy.objectId} may now ${policy.secretPermissions.join(', ') || 'do nothing'}`,
+          );
+      },
+    );
 
   const secret = group.command('secret').description('secrets of a key vault');
   const secretCommand = (name: string, description: string, example: string): Command =>
@@ -44,7 +55,11 @@ export function addKeyVaultCommands(root: Command): void {
     const home = homeOf(command);
     return { vault: await openVault(home, options.vaultName), user: (await signedInUser(home)).id };
   };
-  secretCommand('set', 'set a secret; without --value it is asked for, or read from standard input', 'fedrad keyvault secret set --vault-name kv-fldemo --name kagglekey < key.txt')
+  secretCommand(
+    'set',
+    'set a secret; without --value it is asked for, or read from standard input',
+    'fedrad keyvault secret set --vault-name kv-fldemo --name kagglekey < key.txt',
+  )
     .requiredOption('--name <name>', 'name of the secret')
     .option('--value <value>', 'its value; other users of this machine may see it while the command runs')
     .action(async (options: SecretOptions, command: Command) => {
@@ -53,14 +68,20 @@ export function addKeyVaultCommands(root: Command): void {
       if (options.json) printJson(set);
       else console.log(`${vault.name}: secret ${set.name} is set`);
     });
-  secretCommand('list', 'list names and times, never values', 'fedrad keyvault secret list --vault-name kv-fldemo').action(
-    async (options: SecretOptions, command: Command) => {
-      const { vault, user } = await opened(options, command);
-      const secrets = await vault.listSecrets(user);
-      printRows(secrets, { NAME: ({ name }) => name, UPDATED: ({ updatedAt }) => updatedAt }, options.json, 'no secrets');
-    },
-  );
-  secretCommand('show', 'print the value of a secret; needs the permission get', 'fedrad keyvault secret show --vault-name kv-fldemo --name kaggleusername')
+  secretCommand(
+    'list',
+    'list names and times, never values',
+    'fedrad keyvault secret list --vault-name kv-fldemo',
+  ).action(async (options: SecretOptions, command: Command) => {
+    const { vault, user } = await opened(options, command);
+    const secrets = await vault.listSecrets(user);
+    printRows(secrets, { NAME: ({ name }) => name, UPDATED: ({ updatedAt }) => updatedAt }, options.json, 'no secrets');
+  });
+  secretCommand(
+    'show',
+    'print the value of a secret; needs the permission get',
+    'fedrad keyvault secret show --vault-name kv-fldemo --name kaggleusername',
+  )
     .requiredOption('--name <name>', 'name of the secret')
     .action(async (options: SecretOptions, command: Command) => {
       const { vault, user } = await opened(options, command);
@@ -81,5 +102,7 @@ export function addKeyVaultCommands(root: Command): void {
 async function readValue(name: string): Promise<string> {
   if (process.stdin.isTTY) return promptHidden(`Value of ${name}: `);
   const value = (await text(process.stdin)).replace(/\r?\n$/, '');
-  return value === '' ? fail('keyvault secret set', 'no value on standard input', 'give --value, or pipe the value in') : value;
+  return value === ''
+    ? fail('keyvault secret set', 'no value on standard input', 'give --value, or pipe the value in')
+    : value;
 }

@@ -12,7 +12,9 @@ import { addWorkspaceCommands } from './workspace.ts';
 /** All commands of fedrad. */
 export function program(): Command {
   const root = new Command('fedrad')
-    .description('Federated learning for medical images: hospitals train one model together, their radiographs stay at home.')
+    .description(
+      'Federated learning for medical images: hospitals train one model together, their radiographs stay at home.',
+    )
     .version(packageVersion)
     .option('--home <folder>', 'where workspaces and runs are kept (default: FEDRAD_HOME, or .fedrad in this folder)')
     .showSuggestionAfterError()

@@ -23,7 +23,8 @@ export function progressPrinter(out: NodeJS.WriteStream, now: () => number): Pro
   };
   const draw = (): void => {
     if (!out.isTTY) return;
-    const share = total === 0 ? 0 : (finished + [...running.values()].reduce((sum, step) => sum + step.share, 0)) / total;
+    const share =
+      total === 0 ? 0 : (finished + [...running.values()].reduce((sum, step) => sum + step.share, 0)) / total;
     const filled = Math.round(share * BAR_WIDTH);
     const steps = [...running].map(([id, { text }]) => (text === '' ? id : `${id}: ${text}`)).join(' · ');
     const line = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] ${finished}/${total} ${steps}`;
@@ -34,7 +35,9 @@ export function progressPrinter(out: NodeJS.WriteStream, now: () => number): Pro
       switch (update.kind) {
         case 'run-started':
           ({ steps: total, finished } = update);
-          say(`${total} steps${finished > 0 ? `, ${finished} of them finished before` : ''}; sandbox: ${sandboxText(update.sandbox)}; ${update.cores} cores`);
+          say(
+            `${total} steps${finished > 0 ? `, ${finished} of them finished before` : ''}; sandbox: ${sandboxText(update.sandbox)}; ${update.cores} cores`,
+          );
           break;
         case 'step-started':
           running.set(update.step.id, { share: 0, text: '', saidAt: now() });
@@ -70,4 +73,6 @@ export function progressPrinter(out: NodeJS.WriteStream, now: () => number): Pro
 }
 
 const sandboxText = (kind: string): string =>
-  kind === 'bubblewrap' ? 'bubblewrap' : "Node's permissions only (install bubblewrap for a stronger one; steps run on one thread without it)";
+  kind === 'bubblewrap'
+    ? 'bubblewrap'
+    : "Node's permissions only (install bubblewrap for a stronger one; steps run on one thread without it)";

@@ -4,9 +4,16 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fail } from '../base/index.ts';
 import { type Evidence, evidenceSchema } from '../components/index.ts';
-import { parseConfig, pneumoniaConfigSchema, type PneumoniaConfig } from '../pipelines/index.ts';
+import { type PneumoniaConfig, parseConfig, pneumoniaConfigSchema } from '../pipelines/index.ts';
 import { comparisonTable, type Missing, type ReportData, renderReport } from '../reports/index.ts';
-import { findDatastore, foldRun, openWorkspace, parseDatastoreUri, type RunHistory, type RunState } from '../workspace/index.ts';
+import {
+  findDatastore,
+  foldRun,
+  openWorkspace,
+  parseDatastoreUri,
+  type RunHistory,
+  type RunState,
+} from '../workspace/index.ts';
 import { packageVersion } from './package-version.ts';
 import { readGraph, runFiles } from './run-folder.ts';
 
@@ -21,20 +28,37 @@ export interface Report {
 export async function makeReport(home: string, history: RunHistory, runId: string): Promise<Report> {
   const state = foldRun(history.events(runId));
   const output = state.steps.get('evidence')?.outputs['evidence'];
-  if (!output) return fail(`run ${runId}`, `it has no evidence yet: ${state.pipeline} ${state.status}`, `fedrad run show ${runId}`);
+  if (!output)
+    return fail(
+      `run ${runId}`,
+      `it has no evidence yet: ${state.pipeline} ${state.status}`,
+      `fedrad run show ${runId}`,
+    );
   const workspace = await openWorkspace(home, { workspaceName: state.workspace });
   const { datastore, path } = parseDatastoreUri(output.path);
   const folder = findDatastore(workspace, datastore, output.path).localPath(path);
   const evidence = evidenceSchema.parse(JSON.parse(await readFile(join(folder, 'evidence.json'), 'utf8')));
-  const config = parseConfig(await readFile(runFiles(home, runId).config, 'utf8'), pneumoniaConfigSchema, `config.yaml of ${runId}`);
-  const components = new Map((await readGraph(home, runId)).steps.map(({ id, component, compute }) => [id, { component, compute }]));
+  const config = parseConfig(
+    await readFile(runFiles(home, runId).config, 'utf8'),
+    pneumoniaConfigSchema,
+    `config.yaml of ${runId}`,
+  );
+  const components = new Map(
+    (await readGraph(home, runId)).steps.map(({ id, component, compute }) => [id, { component, compute }]),
+  );
   const data = reportData(runId, state, evidence, config, components);
   return { html: renderReport(data), evidence, summary: comparisonTable(data.comparison) };
 }
 
 type StepPlace = { readonly component: string; readonly compute: string };
 
-function reportData(runId: string, state: RunState, evidence: Evidence, config: PneumoniaConfig, places: ReadonlyMap<string, StepPlace>): ReportData {
+function reportData(
+  runId: string,
+  state: RunState,
+  evidence: Evidence,
+  config: PneumoniaConfig,
+  places: ReadonlyMap<string, StepPlace>,
+): ReportData {
   const { silos } = config.federated_learning;
   const of = (model: string) => evidence.iterations.find((each) => each.model === model)!;
   const [best, last] = [of(evidence.best), of(evidence.last)];
@@ -47,14 +71,25 @@ function reportData(runId: string, state: RunState, evidence: Evidence, config: 
     endedAt: state.finishedAt ?? missing('the run has not ended'),
     status: STATUS[state.status],
     synthetic: best.silos.some(({ data }) => data.synthetic),
-    comparison: comparisonRows(evidence, silos.map(({ name }) => name), baselines),
+    comparison: comparisonRows(
+      evidence,
+      silos.map(({ name }) => name),
+      baselines,
+    ),
     iterations: evidence.iterations.flatMap(({ val, silos: perSilo }, index) => [
       { iteration: index + 1, hospital: null, auroc: val.auroc, loss: val.logLoss },
-      ...perSilo.map((each) => ({ iteration: index + 1, hospital: each.silo, auroc: each.val.auroc, loss: each.val.logLoss })),
+      ...perSilo.map((each) => ({
+        iteration: index + 1,
+        hospital: each.silo,
+        auroc: each.val.auroc,
+        loss: each.val.logLoss,
+      })),
     ]),
     hospitals: silos.map(({ name }) => hospitalData(name, best)),
     training: trainingFacts(config),
-    privacy: missing('no differential privacy and no secure aggregation in this run: the orchestrator sees the updates'),
+    privacy: missing(
+      'no differential privacy and no secure aggregation in this run: the orchestrator sees the updates',
+    ),
     seeds: [{ name: 'run', value: seed }],
     hashes: {
       model: best.sha256 ?? missing('not recorded'),
@@ -62,7 +97,8 @@ function reportData(runId: string, state: RunState, evidence: Evidence, config: 
       graph: state.graphHash,
       manifests: silos.map(({ name }) => ({
         hospital: name,
-        sha256: best.silos.find(({ silo }) => silo === name)?.data.manifestSha256 ?? missing('no manifest with this data'),
+        sha256:
+          best.silos.find(({ silo }) => silo === name)?.data.manifestSha256 ?? missing('no manifest with this data'),
       })),
     },
     software: [
@@ -77,7 +113,9 @@ function reportData(runId: string, state: RunState, evidence: Evidence, config: 
     steps: stepRows(state, places, new Map(silos.map(({ name, computes }) => [computes[0]!, name]))),
     limits: [
       'The test images come from the same sources as the training images; figures on images from elsewhere are usually lower.',
-      ...(last === best ? [] : [`The best iteration was chosen by ${evidence.bestBy}; its test figures were not used for the choice.`]),
+      ...(last === best
+        ? []
+        : [`The best iteration was chosen by ${evidence.bestBy}; its test figures were not used for the choice.`]),
     ],
     repeat: {
       command: 'fedrad submit pneumonia --config config.yaml --wait',
@@ -88,24 +126,65 @@ function reportData(runId: string, state: RunState, evidence: Evidence, config: 
 
 const missing = (reason: string): Missing => ({ missing: reason });
 
-const STATUS = { COMPLETED: 'completed', FAILED: 'failed', CANCELED: 'cancelled', RUNNING: 'running', QUEUED: 'running' } as const;
+const STATUS = {
+  COMPLETED: 'completed',
+  FAILED: 'failed',
+  CANCELED: 'cancelled',
+  RUNNING: 'running',
+  QUEUED: 'running',
+} as const;
 
-function comparisonRows(evidence: Evidence, silos: readonly string[], baselines: readonly string[]): ReportData['comparison'] {
+function comparisonRows(
+  evidence: Evidence,
+  silos: readonly string[],
+  baselines: readonly string[],
+): ReportData['comparison'] {
   const testOf = (model: string, baseline: string) =>
-    evidence.comparisons.find((each) => each.model === model)?.test ?? missing(`not trained in this run (baselines: [${baseline}])`);
+    evidence.comparisons.find((each) => each.model === model)?.test ??
+    missing(`not trained in this run (baselines: [${baseline}])`);
   const iteration = (model: string) => evidence.iterations.find((each) => each.model === model)!.test;
   return [
-    { kind: 'federated-best', label: `Federated, best (${evidence.best.replace('_', ' ')})`, evaluation: iteration(evidence.best) },
-    ...(evidence.last === evidence.best ? [] : [{ kind: 'federated-last' as const, label: `Federated, last (${evidence.last.replace('_', ' ')})`, evaluation: iteration(evidence.last) }]),
-    ...(baselines.includes('alone') ? silos : []).map((silo) => ({ kind: 'alone' as const, label: `${silo} alone`, hospital: silo, evaluation: testOf(`${silo}_alone`, 'alone') })),
-    ...(baselines.includes('pooled') ? [{ kind: 'pooled' as const, label: 'All data pooled', evaluation: testOf('pooled', 'pooled') }] : []),
+    {
+      kind: 'federated-best',
+      label: `Federated, best (${evidence.best.replace('_', ' ')})`,
+      evaluation: iteration(evidence.best),
+    },
+    ...(evidence.last === evidence.best
+      ? []
+      : [
+          {
+            kind: 'federated-last' as const,
+            label: `Federated, last (${evidence.last.replace('_', ' ')})`,
+            evaluation: iteration(evidence.last),
+          },
+        ]),
+    ...(baselines.includes('alone') ? silos : []).map((silo) => ({
+      kind: 'alone' as const,
+      label: `${silo} alone`,
+      hospital: silo,
+      evaluation: testOf(`${silo}_alone`, 'alone'),
+    })),
+    ...(baselines.includes('pooled')
+      ? [{ kind: 'pooled' as const, label: 'All data pooled', evaluation: testOf('pooled', 'pooled') }]
+      : []),
   ];
 }
 
 function hospitalData(name: string, best: Evidence['iterations'][number]): ReportData['hospitals'][number] {
   const own = best.silos.find(({ silo }) => silo === name);
-  if (!own) return { name, splits: [], intake: missing('this hospital did not finish'), test: missing('this hospital did not finish') };
-  return { name, splits: [...own.data.splits], intake: own.data.intake ?? missing('the data has no summary'), test: own.test };
+  if (!own)
+    return {
+      name,
+      splits: [],
+      intake: missing('this hospital did not finish'),
+      test: missing('this hospital did not finish'),
+    };
+  return {
+    name,
+    splits: [...own.data.splits],
+    intake: own.data.intake ?? missing('the data has no summary'),
+    test: own.test,
+  };
 }
 
 function trainingFacts({ training_parameters: training }: PneumoniaConfig): ReportData['training'] {
@@ -125,8 +204,15 @@ function trainingFacts({ training_parameters: training }: PneumoniaConfig): Repo
   return Object.entries(facts).map(([name, value]) => ({ name, value }));
 }
 
-function stepRows(state: RunState, places: ReadonlyMap<string, StepPlace>, hospitals: ReadonlyMap<string, string>): ReportData['steps'] {
-  const rows = new Map<string, { step: string; hospital: string | null; runs: number; wallSeconds: number; cpuSeconds: number }>();
+function stepRows(
+  state: RunState,
+  places: ReadonlyMap<string, StepPlace>,
+  hospitals: ReadonlyMap<string, string>,
+): ReportData['steps'] {
+  const rows = new Map<
+    string,
+    { step: string; hospital: string | null; runs: number; wallSeconds: number; cpuSeconds: number }
+  >();
   for (const [id, { attempts }] of state.steps) {
     const place = places.get(id);
     const last = attempts.at(-1);
@@ -134,7 +220,12 @@ function stepRows(state: RunState, places: ReadonlyMap<string, StepPlace>, hospi
     const hospital = hospitals.get(place.compute) ?? null;
     const key = `${place.component} ${hospital}`;
     const row = rows.get(key) ?? { step: place.component, hospital, runs: 0, wallSeconds: 0, cpuSeconds: 0 };
-    rows.set(key, { ...row, runs: row.runs + 1, wallSeconds: row.wallSeconds + last.seconds, cpuSeconds: row.cpuSeconds + last.cpuSeconds });
+    rows.set(key, {
+      ...row,
+      runs: row.runs + 1,
+      wallSeconds: row.wallSeconds + last.seconds,
+      cpuSeconds: row.cpuSeconds + last.cpuSeconds,
+    });
   }
   return [...rows.values()];
 }

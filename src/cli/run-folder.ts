@@ -28,7 +28,9 @@ export async function writeRunFiles(home: string, runId: string, graph: Graph, c
 
 export async function readGraph(home: string, runId: string): Promise<Graph> {
   const { graph } = runFiles(home, runId);
-  const text = await readFile(graph, 'utf8').catch((cause: unknown) => fail(graph, 'the graph of this run is gone', 'submit again', cause));
+  const text = await readFile(graph, 'utf8').catch((cause: unknown) =>
+    fail(graph, 'the graph of this run is gone', 'submit again', cause),
+  );
   return graphSchema.parse(JSON.parse(text));
 }
 
@@ -40,5 +42,7 @@ export function findRun(history: RunHistory, runId: string | undefined, pipeline
     return runs.find(({ id }) => id === runId)!;
   }
   const last = runs.findLast((run) => pipeline === undefined || run.pipeline === pipeline);
-  return last ?? fail('run', `there is no ${pipeline === undefined ? '' : `${pipeline} `}run yet`, 'fedrad submit --help');
+  return (
+    last ?? fail('run', `there is no ${pipeline === undefined ? '' : `${pipeline} `}run yet`, 'fedrad submit --help')
+  );
 }

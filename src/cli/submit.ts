@@ -1,10 +1,18 @@
 /** @file `fedrad submit upload-data` and `fedrad submit pneumonia`: config.yaml to a graph, to a run. */
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { Command, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
-import { type Graph, graphHash, parseConfig, pneumoniaConfigSchema, pneumoniaGraph, uploadConfigSchema, uploadGraph } from '../pipelines/index.ts';
+import {
+  type Graph,
+  graphHash,
+  parseConfig,
+  pneumoniaConfigSchema,
+  pneumoniaGraph,
+  uploadConfigSchema,
+  uploadGraph,
+} from '../pipelines/index.ts';
 import { newRunId, openRunHistory, openWorkspace, type Workspace, type WorkspaceName } from '../workspace/index.ts';
 import { checkPneumoniaConfig, checkUploadConfig } from './check-workspace.ts';
 import { homeOf, printJson, table } from './context.ts';
@@ -22,7 +30,11 @@ export interface SubmitOptions extends NamedWorkspace {
 
 /** A config read and compiled, with a check against a workspace. */
 interface Compiled {
-  readonly aml: { subscription_id?: string | undefined; resource_group_name?: string | undefined; workspace_name?: string | undefined };
+  readonly aml: {
+    subscription_id?: string | undefined;
+    resource_group_name?: string | undefined;
+    workspace_name?: string | undefined;
+  };
   readonly graph: Graph;
   readonly check: (workspace: Workspace) => Promise<void>;
 }
@@ -34,7 +46,10 @@ export function addSubmitCommands(root: Command): void {
   submitOptions(group.command('upload-data'))
     .description("fetch radiographs and give each hospital its part (by default Kaggle's chest X-ray images)")
     .addOption(new Option('--example <name>', 'which data').choices(['PNEUMONIA']).makeOptionMandatory())
-    .addHelpText('after', '\nExample:\n  fedrad submit upload-data --example PNEUMONIA --workspace_name aml-fldemo --config upload.yaml --wait')
+    .addHelpText(
+      'after',
+      '\nExample:\n  fedrad submit upload-data --example PNEUMONIA --workspace_name aml-fldemo --config upload.yaml --wait',
+    )
     .action((options: SubmitOptions & { example: string }, command: Command) =>
       submit(options, homeOf(command), 'upload-data', (text, file) => {
         const config = parseConfig(text, uploadConfigSchema, file);
@@ -47,7 +62,10 @@ export function addSubmitCommands(root: Command): void {
     );
   submitOptions(group.command('pneumonia'))
     .description('train the pneumonia model over the hospitals and evaluate it')
-    .addHelpText('after', '\nExample:\n  fedrad submit pneumonia --workspace_name aml-fldemo --wait\n  fedrad submit pneumonia --config config.yaml --offline')
+    .addHelpText(
+      'after',
+      '\nExample:\n  fedrad submit pneumonia --workspace_name aml-fldemo --wait\n  fedrad submit pneumonia --config config.yaml --offline',
+    )
     .action((options: SubmitOptions, command: Command) =>
       submit(options, homeOf(command), 'pneumonia', (text, file) => {
         const config = parseConfig(text, pneumoniaConfigSchema, file);
@@ -62,28 +80,39 @@ export function addSubmitCommands(root: Command): void {
 
 const submitOptions = (command: Command): Command =>
   workspaceOptions(command)
-    .option('--config <file>', "config.yaml (default: the one that comes with fedrad, as in the Azure ML example)")
+    .option('--config <file>', 'config.yaml (default: the one that comes with fedrad, as in the Azure ML example)')
     .option('--offline', 'build, check and print the graph; submit nothing')
     .option('--wait', 'stay until the run has ended, and exit with its result')
     .option('--cores <n>', 'cores to use (default: all)', integerOption(1, 1024))
     .option('--json', 'print the result as JSON');
 
-async function submit(options: SubmitOptions, home: string, pipeline: 'upload-data' | 'pneumonia', compile: (text: string, file: string) => Compiled): Promise<void> {
+async function submit(
+  options: SubmitOptions,
+  home: string,
+  pipeline: 'upload-data' | 'pneumonia',
+  compile: (text: string, file: string) => Compiled,
+): Promise<void> {
   const file = options.config ?? join(examples, pipeline, 'config.yaml');
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => fail(file, 'cannot read the config', 'give --config <file>', cause));
+  const text = await readFile(file, 'utf8').catch((cause: unknown) =>
+    fail(file, 'cannot read the config', 'give --config <file>', cause),
+  );
   const { aml, graph, check } = compile(text, basename(file));
   const name = await chosenWorkspace(options, aml);
   if (options.offline) {
-    const checked = await openWorkspace(home, name).then(check).then(
-      () => `checked against workspace ${name.workspaceName ?? ''} in ${home}`.replace('  ', ' '),
-      (error: unknown) => {
-        if (name.workspaceName !== undefined || !isNoWorkspace(error)) throw error;
-        return 'not checked against a workspace: there is none here (fedrad provision)';
-      },
-    );
+    const checked = await openWorkspace(home, name)
+      .then(check)
+      .then(
+        () => `checked against workspace ${name.workspaceName ?? ''} in ${home}`.replace('  ', ' '),
+        (error: unknown) => {
+          if (name.workspaceName !== undefined || !isNoWorkspace(error)) throw error;
+          return 'not checked against a workspace: there is none here (fedrad provision)';
+        },
+      );
     if (options.json) return printJson(graph);
     printGraph(graph);
-    console.log(`\n${graph.steps.length} steps, ${checked}.\nThe pipeline was NOT submitted; omit --offline to submit it.`);
+    console.log(
+      `\n${graph.steps.length} steps, ${checked}.\nThe pipeline was NOT submitted; omit --offline to submit it.`,
+    );
     return;
   }
   const workspace = await openWorkspace(home, name);
@@ -93,13 +122,27 @@ async function submit(options: SubmitOptions, home: string, pipeline: 'upload-da
 }
 
 /** Records a run and starts it. With `wait` it returns the exit code of the run. */
-async function submitGraph(home: string, workspace: Workspace, graph: Graph, config: string, options: SubmitOptions): Promise<number | undefined> {
+async function submitGraph(
+  home: string,
+  workspace: Workspace,
+  graph: Graph,
+  config: string,
+  options: SubmitOptions,
+): Promise<number | undefined> {
   using history = await openRunHistory(home);
   const id = newRunId();
   await writeRunFiles(home, id, graph, config);
   const { experiment, pipeline } = graph;
-  history.create({ id, at: new Date().toISOString(), experiment, pipeline, workspace: workspace.description.workspaceName, graphHash: graphHash(graph) });
-  if (!options.json) console.log(`Submitted run ${id} (${experiment}) to workspace ${workspace.description.workspaceName}.`);
+  history.create({
+    id,
+    at: new Date().toISOString(),
+    experiment,
+    pipeline,
+    workspace: workspace.description.workspaceName,
+    graphHash: graphHash(graph),
+  });
+  if (!options.json)
+    console.log(`Submitted run ${id} (${experiment}) to workspace ${workspace.description.workspaceName}.`);
   if (!options.wait) {
     executeInBackground(home, id, options);
     if (options.json) printJson({ id, experiment, pipeline, status: 'QUEUED' });
@@ -112,7 +155,8 @@ async function submitGraph(home: string, workspace: Workspace, graph: Graph, con
   return outcome.status === 'COMPLETED' ? 0 : 1;
 }
 
-const isNoWorkspace = (error: unknown): boolean => error instanceof Error && /no workspace$|no workspace \(/.test(error.message);
+const isNoWorkspace = (error: unknown): boolean =>
+  error instanceof Error && /no workspace$|no workspace \(/.test(error.message);
 
 const configJsonSchema = z.object({
   subscription_id: z.string().optional(),
