@@ -30,7 +30,9 @@ const legendEntry = ({ label, style }: Styled, note = ''): Markup =>
 /** ROC curves of several models on the same images. */
 export function rocChart(models: readonly (Styled & { evaluation: Evaluation })[]): Markup {
   const drawn = models.filter(({ evaluation }) => evaluation.auroc !== null);
-  if (drawn.length === 0) return figure(ROC, missing('the test images are of one class'), []);
+  if (drawn.length === 0) {
+    return figure(ROC, missing(models[0]?.evaluation.notMeasured.auroc ?? 'no model was evaluated'), []);
+  }
   const description = drawn.map(({ label, evaluation }) => `${label}: AUROC ${fraction(evaluation.auroc!)}`).join('; ');
   const plot = drawPlot({
     id: 'roc',

@@ -7,54 +7,56 @@ import { swatch } from './plot.ts';
 import { type Fact, type HospitalData, isMissing, type ReportData } from './report-data.ts';
 import { hospitalStyle } from './results.ts';
 
-/** Images and patients of each hospital, what was set aside, and the model on its own test images. */
+/** The model on each hospital's own test images, the images and patients there, and what was set aside. */
 export function hospitals(data: ReportData): Markup {
   if (data.hospitals.length === 0) return html`<p>${missing('the run names no hospital')}</p>`;
-  const splits = [...new Set(data.hospitals.flatMap(({ splits: own }) => own.map(({ split }) => split)))];
-  const name = (hospital: HospitalData): Markup =>
-    html`<th scope="row">${swatch(hospitalStyle(data, hospital.name))}${hospital.name}</th>`;
-  const dataHead = html`<tr><th scope="col" rowspan="2" class="text">Hospital</th>${splits.map((split) => html`<th scope="colgroup" colspan="3" class="group">${split}</th>`)}</tr><tr>${splits.map(
+  return html`<h3>The federated model on each hospital’s own test images</h3>${testTable(data)}
+<h3>Images and patients</h3>${splitTable(data)}
+<h3>Images used, and why not the rest</h3>${intakeTable(data)}`;
+}
+
+const rowName = (data: ReportData, { name }: HospitalData): Markup =>
+  html`<th scope="row">${swatch(hospitalStyle(data, name))}${name}</th>`;
+
+function testTable(data: ReportData): Markup {
+  const rows = data.hospitals.map((hospital) => {
+    const [name, { test }] = [rowName(data, hospital), hospital];
+    if (isMissing(test)) return html`<tr>${name}<td colspan="6" class="text">${missing(test.missing)}</td></tr>`;
+    return html`<tr>${name}<td>${figureWithInterval(test, 'auroc')}</td><td>${figureWithInterval(test, 'sensitivity')}</td><td>${figureWithInterval(test, 'specificity')}</td><td>${bareFigure(test, 'accuracy')}</td><td>${whole(test.n)}</td><td>${whole(test.patients)}</td></tr>`;
+  });
+  const intervals = ['AUROC', 'Sensitivity', 'Specificity'].map((metric) => `${metric} [95\u00a0%]`);
+  const head = headerRow(['Hospital', ...intervals, 'Accuracy', 'Images', 'Patients']);
+  return table('Intervals: bootstrap over that hospital’s patients.', head, rows);
+}
+
+function splitTable(data: ReportData): Markup {
+  const splits = [...new Set(data.hospitals.flatMap((hospital) => hospital.splits.map(({ split }) => split)))];
+  const groups = splits.map((split) => html`<th scope="colgroup" colspan="3" class="group">${split}</th>`);
+  const columns = splits.map(
     () => html`<th scope="col" class="group">Normal</th><th scope="col">Pneumonia</th><th scope="col">Patients</th>`,
-  )}</tr>`;
-  const dataRows = data.hospitals.map((hospital) => {
+  );
+  const head = html`<tr><th scope="col" rowspan="2" class="text">Hospital</th>${groups}</tr><tr>${columns}</tr>`;
+  const rows = data.hospitals.map((hospital) => {
     const cells = splits.map((split) => {
       const own = hospital.splits.find((one) => one.split === split);
       return own
         ? html`<td class="group">${whole(own.normal)}</td><td>${whole(own.pneumonia)}</td><td>${whole(own.patients)}</td>`
         : html`<td colspan="3" class="group"><span class="missing">none</span></td>`;
     });
-    return html`<tr>${name(hospital)}${cells}</tr>`;
+    return html`<tr>${rowName(data, hospital)}${cells}</tr>`;
   });
-  const intakeRows = data.hospitals.map((hospital) => {
-    const { intake } = hospital;
-    if (isMissing(intake))
-      return html`<tr>${name(hospital)}<td colspan="3" class="text">${missing(intake.missing)}</td></tr>`;
+  return table('Images by split and label, and the patients they are of.', head, rows);
+}
+
+function intakeTable(data: ReportData): Markup {
+  const rows = data.hospitals.map((hospital) => {
+    const [name, { intake }] = [rowName(data, hospital), hospital];
+    if (isMissing(intake)) return html`<tr>${name}<td colspan="3" class="text">${missing(intake.missing)}</td></tr>`;
     const reasons = intake.setAside.map(({ reason, images }) => `${reason} (${whole(images)})`).join('; ') || '–';
-    return html`<tr>${name(hospital)}<td>${whole(intake.used)}</td><td>${whole(intake.offered)}</td><td class="text wrap">${reasons}</td></tr>`;
+    return html`<tr>${name}<td>${whole(intake.used)}</td><td>${whole(intake.offered)}</td><td class="text wrap">${reasons}</td></tr>`;
   });
-  const testRows = data.hospitals.map((hospital) => {
-    const { test } = hospital;
-    if (isMissing(test))
-      return html`<tr>${name(hospital)}<td colspan="6" class="text">${missing(test.missing)}</td></tr>`;
-    return html`<tr>${name(hospital)}<td>${figureWithInterval(test, 'auroc')}</td><td>${figureWithInterval(test, 'sensitivity')}</td><td>${figureWithInterval(test, 'specificity')}</td><td>${bareFigure(test, 'accuracy')}</td><td>${whole(test.n)}</td><td>${whole(test.patients)}</td></tr>`;
-  });
-  return html`<h3>The federated model on each hospital’s own test images</h3>${table(
-    'Intervals: bootstrap over that hospital’s patients.',
-    headerRow([
-      'Hospital',
-      'AUROC [95\u00a0%]',
-      'Sensitivity [95\u00a0%]',
-      'Specificity [95\u00a0%]',
-      'Accuracy',
-      'Images',
-      'Patients',
-    ]),
-    testRows,
-  )}<h3>Images and patients</h3>${table('Images by split and label, and the patients they are of.', dataHead, dataRows)}<h3>Images used, and why not the rest</h3>${table(
-    'Each image that was offered is either used or set aside for a reason.',
-    headerRow(['Hospital', 'Used', 'Of', 'Set aside'], [0, 3]),
-    intakeRows,
-  )}`;
+  const head = headerRow(['Hospital', 'Used', 'Of', 'Set aside'], [0, 3]);
+  return table('Each image that was offered is either used or set aside for a reason.', head, rows);
 }
 
 /** Settings of training, privacy and seeds. */

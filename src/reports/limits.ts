@@ -10,6 +10,6 @@ export const LIMITS: readonly string[] = [
   'The model chooses between two labels, NORMAL and PNEUMONIA, as the hospitals recorded them. The labels were not read again, and other findings were not looked for.',
   'Intervals show how far a figure could move with other patients from the same hospitals. They do not show how far it moves when the model is trained again from another seed: each row is one training.',
   'That two intervals overlap, or do not, is no test of whether two models differ.',
-  'Predictive values and accuracy depend on how common pneumonia is. In these images it is far more common than in most places where a radiograph is taken.',
+  'Predictive values and accuracy hold at the share of pneumonia in these images. Where pneumonia is rarer, more of the images called pneumonia are false alarms.',
   'Federated training moves model weights, counts and score histograms out of a hospital instead of images. Without differential privacy, weights can still reveal something about the images they were trained on.',
 ];

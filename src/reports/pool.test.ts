@@ -47,7 +47,10 @@ test('the pooled AUROC is within 0.002 of exact, from hesitant scores to saturat
     for (let seed = 0; seed < 8; seed++) {
       const inputs = [120, 200, 90].map((n, silo) => scores(seed, silo, n, mean, spread));
       const exact = evaluateScores(together(inputs)).auroc!;
-      const pooled = poolEvaluations(inputs.map(summariseScores), { seed: 1, replicates: 10 }).auroc!;
+      const pooled = poolEvaluations(
+        inputs.map((input) => summariseScores({ ...input, replicates: 2 })),
+        { seed: 1, replicates: 2 },
+      ).auroc!;
       assert.ok(Math.abs(pooled - exact) < 0.002, `mean ${mean}, spread ${spread}: ${pooled} for ${exact}`);
     }
   }

@@ -67,7 +67,7 @@ ${sections.map(
   ([title, lead, body]) => html`<section><h2>${title}</h2>${lead ? html`<p class="lead">${lead}</p>` : NOTHING}
 ${body}</section>
 `,
-)}<footer>fedrad evidence report of run ${data.runId}. Research use only. A figure that is absent says so; none is estimated.</footer>
+)}<footer>fedrad evidence report of run ${data.runId}. Research use only. A figure that is absent says why.</footer>
 </main>
 </body>
 </html>

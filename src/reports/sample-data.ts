@@ -148,7 +148,7 @@ export function sampleReport(): ReportData {
         cpuSeconds: { missing: 'the process was restarted' },
       },
     ],
-    limits: ['hospital-lake joined with radiographs of children only; the other two sent adults and children.'],
+    limits: ['hospital-lake has radiographs of children only; the other two have adults and children.'],
     repeat: {
       command: 'fedrad run pneumonia --config config.yaml --seed 2026',
       note: 'With the same data manifests, the same seed and kernels that fuse alike, the model has the same SHA-256.',

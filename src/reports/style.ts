@@ -1,7 +1,7 @@
 /**
  * @file The report's style sheet, inline so that the report is one file. Series colours are those of Okabe and Ito
- * ("Color universal design", 2008), darkened on white and lightened on black until a line has a contrast of 3:1; each
- * series also has its own dash.
+ * ("Color universal design", 2008), darkened on white and lightened on black until a line has a contrast of 3:1 and text
+ * one of 4.5:1 (WCAG 2.2, 1.4.3 and 1.4.11; `style.test.ts`); each series also has its own dash.
  */
 
 const LIGHT = `--ink:#1c2530;--soft:#5a6675;--rule:#dde2e8;--faint:#f5f7f9;--page:#ffffff;--grid:#e8ecf0;
