@@ -4,11 +4,14 @@
  * Two modules from one source: `relaxed.wasm` fuses multiply and add (relaxed SIMD), `plain.wasm` runs everywhere.
  * Which one an engine runs is decided when it opens (src/engine/kernels.ts).
  */
+import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import asc from 'assemblyscript/asc';
 
-const kernels = join(import.meta.dirname, '..', 'kernels');
+const root = join(import.meta.dirname, '..');
+const kernels = join(root, 'kernels');
+// The compiler's own program, not its module: its types would redefine globals of Node.
+const compiler = join(root, 'node_modules', 'assemblyscript', 'bin', 'asc.js');
 mkdirSync(join(kernels, 'build'), { recursive: true });
 
 const common =
@@ -19,6 +22,6 @@ for (const [name, extra] of [
 ] as const) {
   const options = ['src/index.ts', '-o', `build/${name}.wasm`, '--baseDir', kernels, ...common.split(' '), ...extra];
   // asc prints its own diagnostics.
-  const { error } = await asc.main(options);
-  if (error) process.exit(1);
+  const { status } = spawnSync(process.execPath, [compiler, ...options], { stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
 }

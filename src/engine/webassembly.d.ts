@@ -1,17 +1,16 @@
-/** @file The part of the WebAssembly JavaScript API (W3C) that fedrad uses; @types/node has none and lib.dom is not ours. */
+/** @file The part of the WebAssembly JavaScript API that the engine uses. TypeScript has it only among the browser's types. */
 declare namespace WebAssembly {
-  class Module {
-    private readonly brand: 'Module';
-  }
   class Memory {
-    constructor(options: { initial: number; maximum: number; shared: true });
-    readonly buffer: SharedArrayBuffer;
-    /** Adds pages of 64 KiB. */
+    constructor(descriptor: { initial: number; maximum?: number; shared?: boolean });
+    readonly buffer: ArrayBuffer | SharedArrayBuffer;
     grow(pages: number): number;
+  }
+  class Module {
+    private readonly brand: never;
   }
   class Instance {
     constructor(module: Module, imports: Record<string, Record<string, Memory>>);
-    readonly exports: Record<string, unknown>;
+    readonly exports: Readonly<Record<string, unknown>>;
   }
   function validate(bytes: Uint8Array): boolean;
   function compile(bytes: Uint8Array): Promise<Module>;

@@ -1,0 +1,4 @@
+/** What the other rooms may use of backends. */
+export type { Backend, Outcome, RunUpdate } from './backend.ts';
+export { type LocalBackendOptions, localBackend } from './local/local-backend.ts';
+export { detectSandbox, type SandboxKind } from './local/sandbox.ts';

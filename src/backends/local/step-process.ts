@@ -1,0 +1,128 @@
+/**
+ * @file One attempt of one step as a child process: started in its sandbox, listened to line by line, ended with the run.
+ *
+ * The child's standard input stays open as long as this process lives; when it closes, the child stops. So a step never outlives
+ * a runner that was killed.
+ */
+import { spawn } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { REFUSED, type StepMessage, stepMessageSchema } from '../../components/index.ts';
+import type { Command } from './sandbox.ts';
+
+export interface AttemptOptions {
+  readonly command: Command;
+  readonly secrets: Readonly<Record<string, string>>;
+  readonly logFile: string;
+  /** The step is stopped when it says nothing for so long. */
+  readonly idleTimeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly onMessage: (message: StepMessage) => void;
+}
+
+export type AttemptResult =
+  | { readonly kind: 'completed' }
+  /** Trying again would give the same: bad input, refused credentials, no space. */
+  | { readonly kind: 'refused'; readonly error: string; readonly logTail: string[] }
+  | { readonly kind: 'crashed'; readonly error: string; readonly logTail: string[] }
+  | { readonly kind: 'aborted' };
+
+const LOG_TAIL_LINES = 12;
+const LINE_LIMIT = 4_000;
+
+/** Runs the command to its end. Never throws for what the child does. */
+export async function runAttempt(options: AttemptOptions): Promise<AttemptResult> {
+  const { command, signal } = options;
+  if (signal.aborted) return { kind: 'aborted' };
+  const log = createWriteStream(options.logFile, { flags: 'a' });
+  const tail: string[] = [];
+  const lastTenth = { tenth: '' };
+  const write = (line: string): void => {
+    log.write(`${line}\n`);
+    tail.push(line);
+    if (tail.length > LOG_TAIL_LINES) tail.shift();
+  };
+
+  const child = spawn(command.file, command.args, { stdio: ['pipe', 'pipe', 'pipe'], env: {} });
+  const kill = (): void => void child.kill('SIGKILL');
+  let idle = false;
+  const idleTimer = setTimeout(() => {
+    idle = true;
+    kill();
+  }, options.idleTimeoutMs);
+  signal.addEventListener('abort', kill);
+  // The child may end before it has read this; its exit code tells what happened.
+  child.stdin.on('error', () => {});
+  child.stdin.write(`${JSON.stringify(options.secrets)}\n`);
+
+  const listen = (stream: Readable, handle: (line: string) => void): Promise<void> =>
+    new Promise((resolve) => {
+      const lines = createInterface({ input: stream });
+      lines.on('line', (line) => {
+        idleTimer.refresh();
+        handle(line.slice(0, LINE_LIMIT));
+      });
+      lines.on('close', resolve);
+    });
+  const heard = [
+    listen(child.stdout, (line) => {
+      const message = parseMessage(line);
+      if (message) options.onMessage(message);
+      if (message?.type !== 'progress') write(message ? messageText(message) : line);
+      else if (isNewTenth(message, lastTenth)) write(messageText(message));
+    }),
+    listen(child.stderr, write),
+  ];
+  const exit = await new Promise<{ code: number | null; text: string }>((resolve) => {
+    child.once('error', (error) => resolve({ code: null, text: error.message }));
+    child.once('exit', (code, by) => resolve({ code, text: by ? `killed by ${by}` : `exit code ${code}` }));
+  });
+  clearTimeout(idleTimer);
+  signal.removeEventListener('abort', kill);
+  await Promise.all(heard);
+  log.end();
+  await finished(log);
+
+  if (signal.aborted) return { kind: 'aborted' };
+  if (exit.code === 0) return { kind: 'completed' };
+  if (idle) return { kind: 'crashed', error: `said nothing for ${options.idleTimeoutMs / 1000} s`, logTail: tail };
+  return exit.code === REFUSED
+    ? { kind: 'refused', error: tail.at(-1) ?? exit.text, logTail: tail }
+    : { kind: 'crashed', error: exit.text, logTail: tail };
+}
+
+/** Whether the progress has entered another tenth of the work; a log needs no more. */
+function isNewTenth(
+  { done, total, text }: Extract<StepMessage, { type: 'progress' }>,
+  last: { tenth: string },
+): boolean {
+  const what = text.replace(/[\d.]+/g, '');
+  const tenth = `${what}${total > 0 ? Math.floor((10 * done) / total) : 0}`;
+  if (tenth === last.tenth) return false;
+  last.tenth = tenth;
+  return true;
+}
+
+function parseMessage(line: string): StepMessage | undefined {
+  if (!line.startsWith('{')) return undefined;
+  try {
+    return stepMessageSchema.safeParse(JSON.parse(line)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+function messageText(message: StepMessage): string {
+  switch (message.type) {
+    case 'progress':
+      return `${message.done}/${message.total} ${message.text}`;
+    case 'metric':
+      return `${message.name} = ${message.value}`;
+    case 'note':
+      return message.text;
+    case 'usage':
+      return `${message.cpuSeconds.toFixed(1)} s of CPU time, ${Math.round(message.maxRssBytes / 2 ** 20)} MiB of memory at most`;
+  }
+}

@@ -1,0 +1,66 @@
+/** @file Holds a config against the workspace it is submitted to, before anything runs. Errors name the place in the config. */
+import { fail } from '../base/index.ts';
+import type { PneumoniaConfig, UploadConfig } from '../pipelines/index.ts';
+import { findCompute, findDatastore, parseDatastoreUri, type Workspace } from '../workspace/index.ts';
+
+/** Computes and datastores exist, fit together, and each silo's data is there (`offline`: the data may come later). */
+export async function checkPneumoniaConfig(
+  config: PneumoniaConfig,
+  workspace: Workspace,
+  file: string,
+  offline: boolean,
+): Promise<void> {
+  const at = `${file}: federated_learning`;
+  const { orchestrator, silos } = config.federated_learning;
+  checkPlace(workspace, orchestrator, `${at}.orchestrator`);
+  for (const [index, silo] of silos.entries()) {
+    const where = `${at}.silos[${index}]`;
+    for (const [position, compute] of silo.computes.entries())
+      findCompute(workspace, compute, `${where}.computes[${position}]`);
+    checkPlace(workspace, { compute: silo.computes[0]!, datastore: silo.datastore }, where, 'computes[0]');
+    const { datastore, path } = parseDatastoreUri(silo.silo_data.path);
+    const data = findDatastore(workspace, datastore, `${where}.silo_data.path`);
+    if (!findCompute(workspace, silo.computes[0]!, where).datastores.includes(datastore)) {
+      fail(
+        `${where}.silo_data.path`,
+        `compute ${silo.computes[0]} may not read ${datastore}`,
+        `use a path in ${silo.datastore}`,
+      );
+    }
+    if (!offline && !(await data.exists(path))) {
+      fail(
+        `${where}.silo_data.path`,
+        `nothing lies at ${silo.silo_data.path}`,
+        'fedrad submit upload-data --example PNEUMONIA --wait',
+      );
+    }
+  }
+}
+
+/** Computes and datastores exist and fit together. */
+export async function checkUploadConfig(config: UploadConfig, workspace: Workspace, file: string): Promise<void> {
+  const at = `${file}: federated_learning`;
+  const { host, silos } = config.federated_learning;
+  if (host) checkPlace(workspace, host, `${at}.host`);
+  for (const [index, silo] of silos.entries()) checkPlace(workspace, silo, `${at}.silos[${index}]`);
+  const names = silos.map(({ datastore }) => datastore);
+  const again = names.findIndex((name, index) => names.indexOf(name) !== index);
+  if (again >= 0)
+    fail(`${at}.silos[${again}].datastore`, `${names[again]} stands twice`, 'give each silo a datastore of its own');
+}
+
+function checkPlace(
+  workspace: Workspace,
+  place: { compute: string; datastore: string },
+  where: string,
+  computeKey = 'compute',
+): void {
+  const compute = findCompute(workspace, place.compute, `${where}.${computeKey}`);
+  findDatastore(workspace, place.datastore, `${where}.datastore`);
+  if (compute.datastores.includes(place.datastore)) return;
+  fail(
+    `${where}.datastore`,
+    `compute ${compute.name} may not use ${place.datastore}`,
+    `use ${compute.datastores.join(' or ')}`,
+  );
+}

@@ -1,0 +1,91 @@
+/** @file Executes a submitted run in this process, with progress, and leaves its report behind. */
+import { spawn } from 'node:child_process';
+import { openSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { detectSandbox, localBackend, type Outcome } from '../backends/index.ts';
+import { fail } from '../base/index.ts';
+import { openWorkspace, type RunHistory } from '../workspace/index.ts';
+import { progressPrinter } from './progress.ts';
+import { makeReport } from './report.ts';
+import { readGraph, runFiles, runFolder } from './run-folder.ts';
+
+const programFolder = join(import.meta.dirname, '..', '..', 'bin');
+
+export interface ExecuteOptions {
+  readonly cores?: number;
+  /** Without progress lines. */
+  readonly quiet?: boolean;
+}
+
+/** Runs what is left of a run and returns how it ended; Ctrl-C interrupts it so that it can be resumed. */
+export async function executeRun(
+  home: string,
+  history: RunHistory,
+  runId: string,
+  options: ExecuteOptions = {},
+): Promise<Outcome> {
+  const run = history.list().find(({ id }) => id === runId)!;
+  using lock = history.lock(runId);
+  if (!lock)
+    return fail(`run ${runId}`, 'it is already running', `fedrad run show ${runId}; fedrad run cancel ${runId}`);
+  const graph = await readGraph(home, runId);
+  const workspace = await openWorkspace(home, { workspaceName: run.workspace });
+  const backend = localBackend({
+    workspace,
+    history,
+    runFolder: (id) => runFolder(home, id),
+    sandbox: detectSandbox(),
+    stepProgram: join(programFolder, 'fedrad-step.js'),
+    ...(options.cores === undefined ? {} : { cores: options.cores }),
+    now: () => new Date(),
+  });
+  const interrupt = new AbortController();
+  const onSignal = (): void => interrupt.abort();
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+  const progress = progressPrinter(process.stderr, () => performance.now());
+  try {
+    const outcome = await backend.execute(runId, graph, {
+      signal: interrupt.signal,
+      onUpdate: options.quiet ? () => {} : progress.update,
+    });
+    progress.end();
+    if (outcome.status === 'COMPLETED' && graph.pipeline === 'pneumonia') {
+      await writeFile(runFiles(home, runId).report, (await makeReport(home, history, runId)).html);
+    }
+    return outcome;
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  }
+}
+
+/** Runs it in a process of its own that outlives this one. */
+export function executeInBackground(home: string, runId: string, { cores }: ExecuteOptions): void {
+  const log = openSync(runFiles(home, runId).runnerLog, 'a', 0o600);
+  const args = [join(programFolder, 'fedrad.js'), '--home', home, 'run', 'resume', runId];
+  if (cores !== undefined) args.push('--cores', String(cores));
+  spawn(process.execPath, args, { detached: true, stdio: ['ignore', log, log] }).unref();
+}
+
+/** Says how the run ended and what to type next; the exit code of the command. */
+export function tellOutcome(home: string, runId: string, pipeline: string, outcome: Outcome): number {
+  switch (outcome.status) {
+    case 'COMPLETED':
+      console.log(`Run ${runId} completed.`);
+      if (pipeline === 'pneumonia') {
+        console.log(`Report: ${runFiles(home, runId).report}`);
+        console.log(`Next: fedrad model evaluate --model ${runId} --data <folder with NORMAL/ and PNEUMONIA/>`);
+      } else {
+        console.log('Next: fedrad submit pneumonia --wait');
+      }
+      return 0;
+    case 'INTERRUPTED':
+      console.error(`Run ${runId} was interrupted (fedrad run resume ${runId} goes on where it was).`);
+      return 130;
+    default:
+      console.error(`Run ${runId}: ${outcome.status}: ${outcome.reason}`);
+      if (outcome.status === 'FAILED')
+        console.error(`Next: fedrad run logs ${runId}; once mended: fedrad run resume ${runId}`);
+      return 1;
+  }
+}

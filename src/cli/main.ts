@@ -1,0 +1,17 @@
+/** @file Entry of `fedrad`: commands, and one line for every error that a user can mend. */
+import { CommanderError } from 'commander';
+import { FedradError } from '../base/index.ts';
+import { dashedOptions } from './arguments.ts';
+import { program } from './program.ts';
+
+try {
+  await program().parseAsync(dashedOptions(process.argv));
+} catch (error) {
+  // Commander has already said what is wrong.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode;
+  else {
+    if (error instanceof FedradError) console.error(`fedrad: ${error.message}`);
+    else console.error('fedrad: a defect, please report it:', error);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,41 @@
+/** @file Options that several commands share. */
+import { type Command, InvalidArgumentError } from 'commander';
+import type { WorkspaceName } from '../workspace/index.ts';
+
+export interface NamedWorkspace {
+  readonly workspaceName?: string;
+  readonly resourceGroup?: string;
+  readonly subscriptionId?: string;
+}
+
+/** The Azure ML example's three options that name a workspace. */
+export const workspaceOptions = (command: Command): Command =>
+  command
+    .option(
+      '--workspace-name <name>',
+      'workspace (also --workspace_name; default: aml-fldemo, or the only one there is)',
+    )
+    .option('--resource-group <name>', 'resource group (also --resource_group)')
+    .option('--subscription-id <id>', 'subscription (also --subscription_id)');
+
+/** The workspace that the options name; what was not given stays out. */
+export const workspaceName = ({
+  workspaceName: name,
+  resourceGroup,
+  subscriptionId,
+}: NamedWorkspace): WorkspaceName => ({
+  ...(name === undefined ? {} : { workspaceName: name }),
+  ...(resourceGroup === undefined ? {} : { resourceGroup }),
+  ...(subscriptionId === undefined ? {} : { subscriptionId }),
+});
+
+/** Reads an integer option in a range. */
+export const integerOption =
+  (low: number, high: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < low || value > high) {
+      throw new InvalidArgumentError(`expected an integer from ${low} to ${high}.`);
+    }
+    return value;
+  };

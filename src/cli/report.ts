@@ -1,0 +1,231 @@
+/** @file The evidence report of a run: its events and the figures of its last step, put into one page. */
+import { readFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { fail } from '../base/index.ts';
+import { type Evidence, evidenceSchema } from '../components/index.ts';
+import { type PneumoniaConfig, parseConfig, pneumoniaConfigSchema } from '../pipelines/index.ts';
+import { comparisonTable, type Missing, type ReportData, renderReport } from '../reports/index.ts';
+import {
+  findDatastore,
+  foldRun,
+  openWorkspace,
+  parseDatastoreUri,
+  type RunHistory,
+  type RunState,
+} from '../workspace/index.ts';
+import { packageVersion } from './package-version.ts';
+import { readGraph, runFiles } from './run-folder.ts';
+
+export interface Report {
+  readonly html: string;
+  readonly evidence: Evidence;
+  /** The comparison as a plain text table. */
+  readonly summary: string;
+}
+
+/** Makes the report of a completed run. */
+export async function makeReport(home: string, history: RunHistory, runId: string): Promise<Report> {
+  const state = foldRun(history.events(runId));
+  const output = state.steps.get('evidence')?.outputs['evidence'];
+  if (!output)
+    return fail(
+      `run ${runId}`,
+      `it has no evidence yet: ${state.pipeline} ${state.status}`,
+      `fedrad run show ${runId}`,
+    );
+  const workspace = await openWorkspace(home, { workspaceName: state.workspace });
+  const { datastore, path } = parseDatastoreUri(output.path);
+  const folder = findDatastore(workspace, datastore, output.path).localPath(path);
+  const evidence = evidenceSchema.parse(JSON.parse(await readFile(join(folder, 'evidence.json'), 'utf8')));
+  const config = parseConfig(
+    await readFile(runFiles(home, runId).config, 'utf8'),
+    pneumoniaConfigSchema,
+    `config.yaml of ${runId}`,
+  );
+  const components = new Map(
+    (await readGraph(home, runId)).steps.map(({ id, component, compute }) => [id, { component, compute }]),
+  );
+  const data = reportData(runId, state, evidence, config, components);
+  return { html: renderReport(data), evidence, summary: comparisonTable(data.comparison) };
+}
+
+type StepPlace = { readonly component: string; readonly compute: string };
+
+function reportData(
+  runId: string,
+  state: RunState,
+  evidence: Evidence,
+  config: PneumoniaConfig,
+  places: ReadonlyMap<string, StepPlace>,
+): ReportData {
+  const { silos } = config.federated_learning;
+  const of = (model: string) => evidence.iterations.find((each) => each.model === model)!;
+  const [best, last] = [of(evidence.best), of(evidence.last)];
+  const { seed, baselines } = config.training_parameters;
+  return {
+    title: 'Pneumonia on chest radiographs: a federated model',
+    runId,
+    workspace: state.workspace,
+    startedAt: state.submittedAt,
+    endedAt: state.finishedAt ?? missing('the run has not ended'),
+    status: STATUS[state.status],
+    synthetic: best.silos.some(({ data }) => data.synthetic),
+    comparison: comparisonRows(
+      evidence,
+      silos.map(({ name }) => name),
+      baselines,
+    ),
+    iterations: evidence.iterations.flatMap(({ val, silos: perSilo }, index) => [
+      { iteration: index + 1, hospital: null, auroc: val.auroc, loss: val.logLoss },
+      ...perSilo.map((each) => ({
+        iteration: index + 1,
+        hospital: each.silo,
+        auroc: each.val.auroc,
+        loss: each.val.logLoss,
+      })),
+    ]),
+    hospitals: silos.map(({ name }) => hospitalData(name, best)),
+    training: trainingFacts(config),
+    privacy: missing(
+      'no differential privacy and no secure aggregation in this run: the orchestrator sees the updates',
+    ),
+    seeds: [{ name: 'run', value: seed }],
+    hashes: {
+      model: best.sha256 ?? missing('not recorded'),
+      initialModel: state.steps.get('initial_model')?.outputs['model']?.sha256 ?? missing('not recorded'),
+      graph: state.graphHash,
+      manifests: silos.map(({ name }) => ({
+        hospital: name,
+        sha256:
+          best.silos.find(({ silo }) => silo === name)?.data.manifestSha256 ?? missing('no manifest with this data'),
+      })),
+    },
+    software: [
+      { name: 'fedrad', version: packageVersion },
+      { name: 'Node.js', version: process.versions.node },
+    ],
+    execution: {
+      sandbox: state.started?.sandbox ?? missing('not recorded'),
+      kernels: 'WebAssembly SIMD',
+      machine: `${state.started?.cores ?? '?'} cores, ${cpus()[0]?.model ?? process.arch}`,
+    },
+    steps: stepRows(state, places, new Map(silos.map(({ name, computes }) => [computes[0]!, name]))),
+    limits: [
+      'The test images come from the same sources as the training images; figures on images from elsewhere are usually lower.',
+      ...(last === best
+        ? []
+        : [`The best iteration was chosen by ${evidence.bestBy}; its test figures were not used for the choice.`]),
+    ],
+    repeat: {
+      command: 'fedrad submit pneumonia --config config.yaml --wait',
+      note: `With the config of this run (kept in its folder), the same data and seed ${seed}, the model has the same SHA-256.`,
+    },
+  };
+}
+
+const missing = (reason: string): Missing => ({ missing: reason });
+
+const STATUS = {
+  COMPLETED: 'completed',
+  FAILED: 'failed',
+  CANCELED: 'cancelled',
+  RUNNING: 'running',
+  QUEUED: 'running',
+} as const;
+
+function comparisonRows(
+  evidence: Evidence,
+  silos: readonly string[],
+  baselines: readonly string[],
+): ReportData['comparison'] {
+  const testOf = (model: string, baseline: string) =>
+    evidence.comparisons.find((each) => each.model === model)?.test ??
+    missing(`not trained in this run (baselines: [${baseline}])`);
+  const iteration = (model: string) => evidence.iterations.find((each) => each.model === model)!.test;
+  return [
+    {
+      kind: 'federated-best',
+      label: `Federated, best (${evidence.best.replace('_', ' ')})`,
+      evaluation: iteration(evidence.best),
+    },
+    ...(evidence.last === evidence.best
+      ? []
+      : [
+          {
+            kind: 'federated-last' as const,
+            label: `Federated, last (${evidence.last.replace('_', ' ')})`,
+            evaluation: iteration(evidence.last),
+          },
+        ]),
+    ...(baselines.includes('alone') ? silos : []).map((silo) => ({
+      kind: 'alone' as const,
+      label: `${silo} alone`,
+      hospital: silo,
+      evaluation: testOf(`${silo}_alone`, 'alone'),
+    })),
+    ...(baselines.includes('pooled')
+      ? [{ kind: 'pooled' as const, label: 'All data pooled', evaluation: testOf('pooled', 'pooled') }]
+      : []),
+  ];
+}
+
+function hospitalData(name: string, best: Evidence['iterations'][number]): ReportData['hospitals'][number] {
+  const own = best.silos.find(({ silo }) => silo === name);
+  if (!own)
+    return {
+      name,
+      splits: [],
+      intake: missing('this hospital did not finish'),
+      test: missing('this hospital did not finish'),
+    };
+  return {
+    name,
+    splits: [...own.data.splits],
+    intake: own.data.intake ?? missing('the data has no summary'),
+    test: own.test,
+  };
+}
+
+function trainingFacts({ training_parameters: training }: PneumoniaConfig): ReportData['training'] {
+  const facts: Record<string, string | number> = {
+    Network: `3 convolutions (${training.channels.join(', ')} channels), dense ${training.hidden}, 2 classes`,
+    'Image size': `${training.image_size} x ${training.image_size} pixels, grey`,
+    Iterations: training.num_of_iterations,
+    'Epochs an iteration': training.epochs,
+    'Batch size': training.batch_size,
+    Optimiser: `SGD, learning rate ${training.lr}, momentum ${training.momentum}`,
+    Strategy: training.strategy === 'fedavgm' ? `fedavgm, momentum ${training.server_momentum}` : training.strategy,
+    'Server learning rate': training.server_lr,
+    Aggregation: training.aggregation === 'examples' ? 'weighted by training images' : 'every hospital counts the same',
+    ...(training.proximal_mu > 0 ? { 'FedProx mu': training.proximal_mu } : {}),
+    Threshold: training.threshold,
+  };
+  return Object.entries(facts).map(([name, value]) => ({ name, value }));
+}
+
+function stepRows(
+  state: RunState,
+  places: ReadonlyMap<string, StepPlace>,
+  hospitals: ReadonlyMap<string, string>,
+): ReportData['steps'] {
+  const rows = new Map<
+    string,
+    { step: string; hospital: string | null; runs: number; wallSeconds: number; cpuSeconds: number }
+  >();
+  for (const [id, { attempts }] of state.steps) {
+    const place = places.get(id);
+    const last = attempts.at(-1);
+    if (!place || last?.status !== 'completed') continue;
+    const hospital = hospitals.get(place.compute) ?? null;
+    const key = `${place.component} ${hospital}`;
+    const row = rows.get(key) ?? { step: place.component, hospital, runs: 0, wallSeconds: 0, cpuSeconds: 0 };
+    rows.set(key, {
+      ...row,
+      runs: row.runs + 1,
+      wallSeconds: row.wallSeconds + last.seconds,
+      cpuSeconds: row.cpuSeconds + last.cpuSeconds,
+    });
+  }
+  return [...rows.values()];
+}

@@ -1,0 +1,217 @@
+/** @file `fedrad run`: list, show, logs, cancel, resume and report. */
+import { createReadStream } from 'node:fs';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline as pipe } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Command } from 'commander';
+import { fail } from '../base/index.ts';
+import {
+  foldRun,
+  openRunHistory,
+  type RunHistory,
+  type RunState,
+  type RunSummary,
+  signedInUser,
+} from '../workspace/index.ts';
+import { homeOf, printJson, printRows, table } from './context.ts';
+import { executeRun, tellOutcome } from './execute.ts';
+import { integerOption } from './options.ts';
+import { makeReport } from './report.ts';
+import { findRun, readGraph, runFiles } from './run-folder.ts';
+
+interface Options {
+  readonly json?: boolean;
+}
+
+const CANCEL_TIMEOUT_MS = 15_000;
+const FOLLOW_INTERVAL_MS = 500;
+
+export function addRunCommands(root: Command): void {
+  const group = root.command('run').description('runs: list, show, logs, cancel, resume, report');
+  const runCommand = (usage: string, description: string, example: string): Command =>
+    group
+      .command(usage)
+      .description(description)
+      .option('--json', 'print as JSON')
+      .addHelpText('after', `\nExample:\n  ${example}`);
+  const opened = async (command: Command) => {
+    const home = homeOf(command);
+    return { home, history: await openRunHistory(home) };
+  };
+
+  runCommand('list', 'list all runs, oldest first', 'fedrad run list').action(
+    async ({ json }: Options, command: Command) => {
+      const { history } = await opened(command);
+      const runs = history.list().map((run) => ({ ...run, status: currentStatus(history, run) }));
+      printRows(
+        runs,
+        {
+          RUN: ({ id }) => id,
+          PIPELINE: ({ pipeline }) => pipeline,
+          STATUS: ({ status }) => status,
+          SUBMITTED: ({ submittedAt }) => submittedAt,
+          REASON: ({ reason }) => (reason ?? '').slice(0, 80),
+        },
+        json,
+        'no runs yet (fedrad submit --help)',
+      );
+    },
+  );
+
+  runCommand(
+    'show [run]',
+    'show the steps and figures of a run (default: the last one)',
+    'fedrad run show calm_lung_7f3k2q',
+  ).action(async (runId: string | undefined, { json }: Options, command: Command) => {
+    const { home, history } = await opened(command);
+    const run = findRun(history, runId);
+    const state = foldRun(history.events(run.id));
+    const status = currentStatus(history, run);
+    const graph = await readGraph(home, run.id);
+    if (json) return printJson({ ...run, status, steps: Object.fromEntries(state.steps) });
+    console.log(`${run.id}  ${run.experiment}  ${status}${run.reason === undefined ? '' : `: ${run.reason}`}`);
+    console.log(
+      `workspace ${run.workspace}, submitted ${run.submittedAt}, graph ${run.graphHash.slice(0, 12)}, sandbox ${run.started?.sandbox ?? '-'}\n`,
+    );
+    console.log(
+      table(
+        ['STEP', 'COMPUTE', 'STATUS', 'SECONDS', 'FIGURES'],
+        graph.steps.map(({ id, compute }) => [id, compute, ...stepCells(state, id)]),
+      ),
+    );
+    if (status === 'INTERRUPTED') console.log(`\nNext: fedrad run resume ${run.id}`);
+  });
+
+  runCommand(
+    'logs [run]',
+    'print the log of a run (default: the last one)',
+    'fedrad run logs calm_lung_7f3k2q --step silo0_preparation',
+  )
+    .option('--step <id>', 'only this step')
+    .option('--follow', 'go on until the run has ended')
+    .action(
+      async (runId: string | undefined, options: Options & { step?: string; follow?: boolean }, command: Command) => {
+        const { home, history } = await opened(command);
+        const run = findRun(history, runId);
+        const graph = await readGraph(home, run.id);
+        const steps = options.step === undefined ? graph.steps.map(({ id }) => id) : [options.step];
+        if (options.step !== undefined && !graph.steps.some(({ id }) => id === options.step)) {
+          fail(`run ${run.id}`, `no step "${options.step}"`, `fedrad run show ${run.id}`);
+        }
+        const { logs } = runFiles(home, run.id);
+        if (options.json) {
+          return printJson(
+            Object.fromEntries(
+              await Promise.all(
+                steps.map(async (id) => [id, await readFile(join(logs, `${id}.log`), 'utf8').catch(() => '')]),
+              ),
+            ),
+          );
+        }
+        const printed = new Map<string, number>();
+        const print = async (): Promise<void> => {
+          for (const id of steps) printed.set(id, await printFrom(join(logs, `${id}.log`), id, printed.get(id) ?? 0));
+        };
+        await print();
+        while (options.follow && !isOver(currentStatus(history, findRun(history, run.id)))) {
+          await sleep(FOLLOW_INTERVAL_MS);
+          await print();
+        }
+      },
+    );
+
+  runCommand(
+    'cancel [run]',
+    'stop a run (default: the last one); its finished steps are kept',
+    'fedrad run cancel calm_lung_7f3k2q',
+  ).action(async (runId: string | undefined, { json }: Options, command: Command) => {
+    const { home, history } = await opened(command);
+    const run = findRun(history, runId);
+    const before = currentStatus(history, run);
+    if (isOver(before) && before !== 'INTERRUPTED')
+      fail(`run ${run.id}`, `it has ended already: ${before}`, 'fedrad run list');
+    const { displayName } = await signedInUser(home);
+    const at = (): string => new Date().toISOString();
+    history.append(run.id, { type: 'cancel-requested', at: at(), by: displayName });
+    using lock = history.lock(run.id);
+    if (lock)
+      history.append(run.id, { type: 'finished', at: at(), status: 'CANCELED', reason: `canceled by ${displayName}` });
+    else await waitUntilOver(history, run.id);
+    if (json) printJson({ id: run.id, status: 'CANCELED' });
+    else console.log(`Run ${run.id} is canceled (fedrad run resume ${run.id} takes it up again).`);
+  });
+
+  runCommand(
+    'resume [run]',
+    'go on with a run that was interrupted, failed or canceled; finished steps are not run again',
+    'fedrad run resume calm_lung_7f3k2q',
+  )
+    .option('--cores <n>', 'cores to use (default: all)', integerOption(1, 1024))
+    .action(async (runId: string | undefined, options: Options & { cores?: number }, command: Command) => {
+      const { home, history } = await opened(command);
+      const run = findRun(history, runId);
+      if (run.status === 'COMPLETED')
+        fail(`run ${run.id}`, 'it is completed, nothing is left to do', `fedrad run report ${run.id}`);
+      const outcome = await executeRun(home, history, run.id, options);
+      if (options.json) printJson({ id: run.id, ...outcome });
+      process.exitCode = options.json
+        ? Number(outcome.status !== 'COMPLETED')
+        : tellOutcome(home, run.id, run.pipeline, outcome);
+    });
+
+  runCommand(
+    'report [run]',
+    'write the evidence report as one HTML file (default: of the last pneumonia run)',
+    'fedrad run report --output report.html',
+  )
+    .option('--output <file>', "where to write it (default: in the run's folder)")
+    .action(async (runId: string | undefined, options: Options & { output?: string }, command: Command) => {
+      const { home, history } = await opened(command);
+      const run = findRun(history, runId, 'pneumonia');
+      const { html, evidence, summary } = await makeReport(home, history, run.id);
+      const file = options.output ?? runFiles(home, run.id).report;
+      await writeFile(file, html);
+      if (options.json) return printJson({ id: run.id, report: file, evidence });
+      console.log(`${summary}\n\nReport: ${file}`);
+    });
+}
+
+/** The status, seen from outside: a run that nobody holds is not running. */
+function currentStatus(history: RunHistory, { id, status }: RunSummary): RunSummary['status'] | 'INTERRUPTED' {
+  return status === 'RUNNING' && !history.isLocked(id) ? 'INTERRUPTED' : status;
+}
+
+const isOver = (status: string): boolean => status !== 'RUNNING' && status !== 'QUEUED';
+
+async function waitUntilOver(history: RunHistory, runId: string): Promise<void> {
+  const deadline = performance.now() + CANCEL_TIMEOUT_MS;
+  while (history.isLocked(runId)) {
+    if (performance.now() > deadline)
+      fail(`run ${runId}`, `it did not stop within ${CANCEL_TIMEOUT_MS / 1000} s`, `fedrad run show ${runId}`);
+    await sleep(100);
+  }
+}
+
+/** Status, seconds and figures of a step. */
+function stepCells(state: RunState, id: string): [string, string, string] {
+  const step = state.steps.get(id);
+  const last = step?.attempts.at(-1);
+  if (!step || !last) return ['waiting', '', ''];
+  const seconds = last.status === 'completed' ? last.seconds.toFixed(1) : '';
+  const latest = new Map(step.metrics.map(({ name, value }) => [name.split('/').at(-1)!, value]));
+  const figures = [...latest].map(([name, value]) => `${name} ${Number(value.toFixed(4))}`).join(', ');
+  return [last.attempt > 1 ? `${last.status} (attempt ${last.attempt})` : last.status, seconds, figures];
+}
+
+/** Prints what a log has gained since `offset`; gives the new offset. */
+async function printFrom(file: string, step: string, offset: number): Promise<number> {
+  const size = await stat(file).then(
+    ({ size }) => size,
+    () => 0,
+  );
+  if (size <= offset) return offset;
+  console.log(`--- ${step}`);
+  await pipe(createReadStream(file, { start: offset, end: size - 1 }), process.stdout, { end: false });
+  return size;
+}

@@ -1,0 +1,192 @@
+/** @file `fedrad submit upload-data` and `fedrad submit pneumonia`: config.yaml to a graph, to a run. */
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { z } from 'zod';
+import { fail } from '../base/index.ts';
+import {
+  type Graph,
+  graphHash,
+  parseConfig,
+  pneumoniaConfigSchema,
+  pneumoniaGraph,
+  uploadConfigSchema,
+  uploadGraph,
+} from '../pipelines/index.ts';
+import { newRunId, openRunHistory, openWorkspace, type Workspace, type WorkspaceName } from '../workspace/index.ts';
+import { checkPneumoniaConfig, checkUploadConfig } from './check-workspace.ts';
+import { homeOf, printJson, table } from './context.ts';
+import { executeInBackground, executeRun, tellOutcome } from './execute.ts';
+import { integerOption, type NamedWorkspace, workspaceName, workspaceOptions } from './options.ts';
+import { writeRunFiles } from './run-folder.ts';
+
+export interface SubmitOptions extends NamedWorkspace {
+  readonly config?: string;
+  readonly offline?: boolean;
+  readonly wait?: boolean;
+  readonly json?: boolean;
+  readonly cores?: number;
+}
+
+/** A config read and compiled, with a check against a workspace. */
+interface Compiled {
+  readonly aml: {
+    subscription_id?: string | undefined;
+    resource_group_name?: string | undefined;
+    workspace_name?: string | undefined;
+  };
+  readonly graph: Graph;
+  readonly check: (workspace: Workspace) => Promise<void>;
+}
+
+const examples = join(import.meta.dirname, '..', '..', 'examples');
+
+export function addSubmitCommands(root: Command): void {
+  const group = root.command('submit').description('submit a pipeline');
+  submitOptions(group.command('upload-data'))
+    .description("fetch radiographs and give each hospital its part (by default Kaggle's chest X-ray images)")
+    .addOption(new Option('--example <name>', 'which data').choices(['PNEUMONIA']).makeOptionMandatory())
+    .addHelpText(
+      'after',
+      '\nExample:\n  fedrad submit upload-data --example PNEUMONIA --workspace_name aml-fldemo --config upload.yaml --wait',
+    )
+    .action((options: SubmitOptions & { example: string }, command: Command) =>
+      submit(options, homeOf(command), 'upload-data', (text, file) => {
+        const config = parseConfig(text, uploadConfigSchema, file);
+        return {
+          aml: config.aml,
+          graph: uploadGraph(config, options.example, process.cwd()),
+          check: (workspace) => checkUploadConfig(config, workspace, file),
+        };
+      }),
+    );
+  submitOptions(group.command('pneumonia'))
+    .description('train the pneumonia model over the hospitals and evaluate it')
+    .addHelpText(
+      'after',
+      '\nExample:\n  fedrad submit pneumonia --workspace_name aml-fldemo --wait\n  fedrad submit pneumonia --config config.yaml --offline',
+    )
+    .action((options: SubmitOptions, command: Command) =>
+      submit(options, homeOf(command), 'pneumonia', (text, file) => {
+        const config = parseConfig(text, pneumoniaConfigSchema, file);
+        return {
+          aml: config.aml,
+          graph: pneumoniaGraph(config),
+          check: (workspace) => checkPneumoniaConfig(config, workspace, file, options.offline ?? false),
+        };
+      }),
+    );
+}
+
+const submitOptions = (command: Command): Command =>
+  workspaceOptions(command)
+    .option('--config <file>', 'config.yaml (default: the one that comes with fedrad, as in the Azure ML example)')
+    .option('--offline', 'build, check and print the graph; submit nothing')
+    .option('--wait', 'stay until the run has ended, and exit with its result')
+    .option('--cores <n>', 'cores to use (default: all)', integerOption(1, 1024))
+    .option('--json', 'print the result as JSON');
+
+async function submit(
+  options: SubmitOptions,
+  home: string,
+  pipeline: 'upload-data' | 'pneumonia',
+  compile: (text: string, file: string) => Compiled,
+): Promise<void> {
+  const file = options.config ?? join(examples, pipeline, 'config.yaml');
+  const text = await readFile(file, 'utf8').catch((cause: unknown) =>
+    fail(file, 'cannot read the config', 'give --config <file>', cause),
+  );
+  const { aml, graph, check } = compile(text, basename(file));
+  const name = await chosenWorkspace(options, aml);
+  if (options.offline) {
+    const checked = await openWorkspace(home, name)
+      .then(check)
+      .then(
+        () => `checked against workspace ${name.workspaceName ?? ''} in ${home}`.replace('  ', ' '),
+        (error: unknown) => {
+          if (name.workspaceName !== undefined || !isNoWorkspace(error)) throw error;
+          return 'not checked against a workspace: there is none here (fedrad provision)';
+        },
+      );
+    if (options.json) return printJson(graph);
+    printGraph(graph);
+    console.log(
+      `\n${graph.steps.length} steps, ${checked}.\nThe pipeline was NOT submitted; omit --offline to submit it.`,
+    );
+    return;
+  }
+  const workspace = await openWorkspace(home, name);
+  await check(workspace);
+  const outcome = await submitGraph(home, workspace, graph, text, options);
+  if (outcome !== undefined) process.exitCode = outcome;
+}
+
+/** Records a run and starts it. With `wait` it returns the exit code of the run. */
+async function submitGraph(
+  home: string,
+  workspace: Workspace,
+  graph: Graph,
+  config: string,
+  options: SubmitOptions,
+): Promise<number | undefined> {
+  using history = await openRunHistory(home);
+  const id = newRunId();
+  await writeRunFiles(home, id, graph, config);
+  const { experiment, pipeline } = graph;
+  history.create({
+    id,
+    at: new Date().toISOString(),
+    experiment,
+    pipeline,
+    workspace: workspace.description.workspaceName,
+    graphHash: graphHash(graph),
+  });
+  if (!options.json)
+    console.log(`Submitted run ${id} (${experiment}) to workspace ${workspace.description.workspaceName}.`);
+  if (!options.wait) {
+    executeInBackground(home, id, options);
+    if (options.json) printJson({ id, experiment, pipeline, status: 'QUEUED' });
+    else console.log(`Next: fedrad run show ${id}; fedrad run logs ${id} --follow`);
+    return undefined;
+  }
+  const outcome = await executeRun(home, history, id, options);
+  if (!options.json) return tellOutcome(home, id, pipeline, outcome);
+  printJson({ id, experiment, pipeline, ...outcome });
+  return outcome.status === 'COMPLETED' ? 0 : 1;
+}
+
+const isNoWorkspace = (error: unknown): boolean =>
+  error instanceof Error && /no workspace$|no workspace \(/.test(error.message);
+
+const configJsonSchema = z.object({
+  subscription_id: z.string().optional(),
+  resource_group: z.string().optional(),
+  workspace_name: z.string().optional(),
+});
+
+/** Options win over config.yaml, which wins over config.json in this folder. */
+async function chosenWorkspace(options: NamedWorkspace, aml: Compiled['aml']): Promise<WorkspaceName> {
+  const json = await readFile('config.json', 'utf8').catch(() => undefined);
+  const file = json === undefined ? {} : parseConfig(json, configJsonSchema, 'config.json');
+  const name = options.workspaceName ?? aml.workspace_name ?? file.workspace_name;
+  const group = options.resourceGroup ?? aml.resource_group_name ?? file.resource_group;
+  const subscription = options.subscriptionId ?? aml.subscription_id ?? file.subscription_id;
+  return workspaceName({
+    ...(name === undefined ? {} : { workspaceName: name }),
+    ...(group === undefined ? {} : { resourceGroup: group }),
+    ...(subscription === undefined ? {} : { subscriptionId: subscription }),
+  });
+}
+
+function printGraph(graph: Graph): void {
+  const rows = graph.steps.map(({ id, component, compute, inputs }) => [
+    id,
+    component,
+    compute,
+    Object.values(inputs)
+      .map((input) => (input.from === 'step' ? input.step : input.path))
+      .join(', ')
+      .slice(0, 100),
+  ]);
+  console.log(`${graph.experiment}\n${table(['STEP', 'COMPONENT', 'COMPUTE', 'NEEDS'], rows)}`);
+}

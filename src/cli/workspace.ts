@@ -1,0 +1,66 @@
+/** @file `fedrad provision` and `fedrad workspace`. */
+import type { Command } from 'commander';
+import { openWorkspace, provisionWorkspace, type WorkspaceDescription } from '../workspace/index.ts';
+import { homeOf, printJson, table } from './context.ts';
+import { integerOption, type NamedWorkspace, workspaceName, workspaceOptions } from './options.ts';
+
+export function addWorkspaceCommands(root: Command): void {
+  workspaceOptions(root.command('provision'))
+    .description(
+      'make a workspace on this machine: an orchestrator, hospitals with computes and datastores, a key vault',
+    )
+    .option('--silo-count <n>', 'number of hospitals', integerOption(1, 100))
+    .option('--regions <region...>', 'regions of the hospitals, in turn')
+    .option('--demo-base-name <name>', 'base of the names (default: fldemo)')
+    .option('--json', 'print the workspace as JSON')
+    .addHelpText(
+      'after',
+      '\nExample:\n  fedrad provision\n  fedrad provision --workspace_name aml-trial --demo_base_name trial --silo_count 5',
+    )
+    .action(
+      async (
+        options: NamedWorkspace & { siloCount?: number; regions?: string[]; demoBaseName?: string; json?: boolean },
+        command: Command,
+      ) => {
+        const { siloCount, regions, demoBaseName } = options;
+        const workspace = await provisionWorkspace(homeOf(command), {
+          ...workspaceName(options),
+          ...(siloCount === undefined ? {} : { siloCount }),
+          ...(regions === undefined ? {} : { regions }),
+          ...(demoBaseName === undefined ? {} : { demoBaseName }),
+        });
+        if (options.json) return printJson(workspace);
+        console.log(
+          `${workspace.created ? 'Made' : 'Found'} workspace ${workspace.workspaceName} in ${homeOf(command)}${workspace.created ? '' : '; nothing changed'}.`,
+        );
+        show(workspace);
+        console.log(
+          `\nNext: fedrad submit upload-data --example PNEUMONIA --workspace_name ${workspace.workspaceName} --config <config with data.source> --wait`,
+        );
+        console.log(
+          '      (the default source is Kaggle: fedrad keyvault secret set --help; without an account: fedrad demo)',
+        );
+      },
+    );
+  const group = root.command('workspace').description('look at a workspace');
+  workspaceOptions(group.command('show'))
+    .description('show computes, datastores and the key vault')
+    .option('--json', 'print as JSON')
+    .addHelpText('after', '\nExample:\n  fedrad workspace show --workspace_name aml-fldemo')
+    .action(async (options: NamedWorkspace & { json?: boolean }, command: Command) => {
+      const { description } = await openWorkspace(homeOf(command), workspaceName(options));
+      if (options.json) printJson(description);
+      else show(description);
+    });
+}
+
+function show(workspace: WorkspaceDescription): void {
+  const rows = workspace.computes.map(({ name, role, region, datastores }) => [
+    name,
+    role,
+    region,
+    datastores.join(', '),
+  ]);
+  console.log(table(['COMPUTE', 'ROLE', 'REGION', 'DATASTORE'], rows));
+  console.log(`key vault ${workspace.keyVault}`);
+}

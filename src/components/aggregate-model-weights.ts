@@ -1,0 +1,64 @@
+/** @file Step: check the silos' updates and make the next global model, at the orchestrator. */
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { z } from 'zod';
+import {
+  checkParameters,
+  decodeSafetensors,
+  encodeSafetensors,
+  fail,
+  type ParameterSet,
+  shapesOf,
+} from '../base/index.ts';
+import { parameterShapes } from '../engine/index.ts';
+import { average, checkUpdate, STRATEGIES, type Update } from '../federation/index.ts';
+import { inputPath, inputsWithPrefix, outputPath, type StepContext } from './component.ts';
+import { readModel, writeModel } from './model-file.ts';
+import type { aggregateParameters } from './specs.ts';
+import { readUpdateNote } from './update-file.ts';
+
+/** The server strategy's state lies beside the global model that it belongs to. */
+const STATE_FILE = 'server-state.safetensors';
+
+export async function run(context: StepContext<z.infer<typeof aggregateParameters>>): Promise<void> {
+  const { parameters, report } = context;
+  const checkpoint = inputPath(context, 'checkpoint');
+  const { network, parameters: global } = await readModel(checkpoint);
+  const expected = parameterShapes(network);
+  const updates: Update[] = [];
+  for (const [, folder] of inputsWithPrefix(context, 'input_silo_')) {
+    const note = await readUpdateNote(folder);
+    const update: Update = { ...note, parameters: (await readModel(folder, `update of ${note.silo}`)).parameters };
+    checkUpdate(update, expected);
+    if (updates.some(({ silo }) => silo === update.silo)) fail(`update of ${update.silo}`, 'came twice');
+    updates.push(update);
+    report.progress(updates.length, inputsWithPrefix(context, 'input_silo_').length, 'updates checked');
+  }
+  const next = STRATEGIES[parameters.strategy](
+    global,
+    average(updates, parameters.aggregation),
+    await readState(checkpoint, global),
+    { serverLearningRate: parameters.server_lr, serverMomentum: parameters.server_momentum },
+  );
+  // A step far outside the range of float32 must not become the global model.
+  checkParameters(next.parameters, expected, 'aggregated model');
+  const folder = outputPath(context, 'aggregated_output');
+  await writeModel(folder, { network, parameters: next.parameters });
+  if (next.state)
+    await writeFile(join(folder, STATE_FILE), encodeSafetensors({ parameters: next.state, metadata: {} }));
+  report.metric(`iteration_${parameters.iteration_num}/Silos`, updates.length, parameters.iteration_num);
+  report.metric(
+    `iteration_${parameters.iteration_num}/Training Images`,
+    updates.reduce((sum, { examples }) => sum + examples, 0),
+    parameters.iteration_num,
+  );
+}
+
+async function readState(checkpoint: string, global: ParameterSet): Promise<ParameterSet | undefined> {
+  const file = join(checkpoint, STATE_FILE);
+  if (!existsSync(file)) return undefined;
+  const { parameters } = decodeSafetensors(await readFile(file), file);
+  checkParameters(parameters, shapesOf(global), file);
+  return parameters;
+}

@@ -1,0 +1,84 @@
+/** @file Step: pool the hospitals' evaluations and name the best and the last model, at the orchestrator. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { z } from 'zod';
+import { fail } from '../base/index.ts';
+import { poolEvaluations } from '../reports/index.ts';
+import { inputsWithPrefix, outputPath, type StepContext } from './component.ts';
+import {
+  bestIteration,
+  type Evidence,
+  type ModelEvidence,
+  type SiloEvaluation,
+  siloEvaluationSchema,
+} from './evidence.ts';
+import { MODEL_FILE } from './model-file.ts';
+import type { evidenceParameters } from './specs.ts';
+
+export async function run(context: StepContext<z.infer<typeof evidenceParameters>>): Promise<void> {
+  const { parameters, report } = context;
+  const models = new Map(inputsWithPrefix(context, 'model_'));
+  const evaluations = new Map<string, SiloEvaluation[]>();
+  for (const [, folder] of [...inputsWithPrefix(context, 'evaluation_'), ...inputsWithPrefix(context, 'comparison_')]) {
+    for (const evaluation of await readEvaluations(folder)) {
+      evaluations.set(evaluation.model, [...(evaluations.get(evaluation.model) ?? []), evaluation]);
+    }
+  }
+  const evidenceOf = async (model: string): Promise<ModelEvidence> => {
+    const silos = evaluations.get(model) ?? fail(`evidence: ${model}`, 'no hospital evaluated this model');
+    const path = models.get(model);
+    const pooled = (split: 'val' | 'test') =>
+      poolEvaluations(
+        silos.map((silo) => silo[split]),
+        { seed: parameters.seed },
+      );
+    return {
+      model,
+      ...(path === undefined ? {} : { sha256: await hashFile(join(path, MODEL_FILE)) }),
+      val: pooled('val'),
+      test: pooled('test'),
+      silos,
+    };
+  };
+  const names = Array.from({ length: parameters.num_of_iterations }, (_, index) => `iteration_${index + 1}`);
+  const iterations = await Promise.all(names.map(evidenceOf));
+  const comparisons = await Promise.all(
+    [...evaluations.keys()].filter((model) => !names.includes(model)).map(evidenceOf),
+  );
+  const best = bestIteration(iterations);
+  const last = names.at(-1)!;
+  const evidence: Evidence = { version: 1, iterations, best: best.model, bestBy: best.by, last, comparisons };
+  for (const [output, model] of [
+    ['best_model', best.model],
+    ['last_model', last],
+  ] as const) {
+    const path = models.get(model) ?? fail(`evidence: ${model}`, 'the model is missing');
+    await copyFile(join(path, MODEL_FILE), join(outputPath(context, output), MODEL_FILE));
+  }
+  await writeFile(join(outputPath(context, 'evidence'), 'evidence.json'), `${JSON.stringify(evidence)}\n`);
+  for (const [index, { val, test }] of iterations.entries()) {
+    if (val.auroc !== null) report.metric('Pooled Val AUROC', val.auroc, index + 1);
+    if (test.auroc !== null) report.metric('Pooled Test AUROC', test.auroc, index + 1);
+  }
+}
+
+async function readEvaluations(folder: string): Promise<SiloEvaluation[]> {
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.json')).sort();
+  return Promise.all(
+    files.map(async (file) => {
+      const result = siloEvaluationSchema.safeParse(JSON.parse(await readFile(join(folder, file), 'utf8')));
+      return result.success
+        ? result.data
+        : fail(join(folder, file), z.prettifyError(result.error), 'the evaluation is not used');
+    }),
+  );
+}
+
+async function hashFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  return hash.digest('hex');
+}

@@ -1,0 +1,8 @@
+/** What the other rooms may use of components. */
+export type { ComponentSpec, Needs } from './component.ts';
+export { type Evidence, evidenceSchema } from './evidence.ts';
+export { type StepMessage, stepMessageSchema } from './messages.ts';
+export { MODEL_FILE, type ModelFile, readModel } from './model-file.ts';
+export { COMPONENTS, type ComponentName, componentNameSchema } from './specs.ts';
+export { type StepArguments, stepArguments } from './step-arguments.ts';
+export { REFUSED, runStep } from './step-process.ts';

@@ -1,0 +1,51 @@
+/**
+ * @file A model as a file: `model.safetensors` with the parameters and, in its metadata, all that is needed to use them: the
+ * network, its normalisation and the labels. Nothing in it depends on when or where it was made, so equal models are equal files.
+ */
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { checkParameters, decodeSafetensors, encodeSafetensors, fail, type ParameterSet } from '../base/index.ts';
+import { type Network, networkSchema, parameterShapes } from '../engine/index.ts';
+
+export const MODEL_FILE = 'model.safetensors';
+
+export interface ModelFile {
+  readonly network: Network;
+  readonly parameters: ParameterSet;
+}
+
+const metadataSchema = z.object({ fedrad: z.literal('1'), network: z.string() });
+
+/** Writes a model into a folder. */
+export async function writeModel(folder: string, { network, parameters }: ModelFile): Promise<void> {
+  const metadata = { format: 'pt', fedrad: '1', network: JSON.stringify(network), labels: 'NORMAL,PNEUMONIA' };
+  await writeFile(join(folder, MODEL_FILE), encodeSafetensors({ parameters, metadata }));
+}
+
+/** Reads a model from its file or the folder it lies in, and checks it against its own network; `where` names it in errors. */
+export async function readModel(path: string, where?: string): Promise<ModelFile> {
+  const info = await stat(path).catch(() => undefined);
+  const file = info?.isDirectory() ? join(path, MODEL_FILE) : path;
+  const bytes = await readFile(file).catch((cause: unknown) =>
+    fail(path, 'no model here', `give a folder with ${MODEL_FILE} or the id of a run (fedrad run list)`, cause),
+  );
+  const place = where ?? file;
+  const { parameters, metadata } = decodeSafetensors(bytes, place);
+  const known = metadataSchema.safeParse(metadata);
+  if (!known.success)
+    return fail(place, 'its metadata does not name a network of fedrad', 'only models written by fedrad are read');
+  const network = networkSchema.safeParse(jsonOrUndefined(known.data.network));
+  if (!network.success)
+    return fail(place, `its network is not valid: ${z.prettifyError(network.error)}`, 'the file is damaged');
+  checkParameters(parameters, parameterShapes(network.data), place);
+  return { network: network.data, parameters };
+}
+
+function jsonOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,88 @@
+/** @file Reads a YAML config against a schema; the first thing that is wrong becomes one line with its place and the nearest key. */
+import { distance } from 'fastest-levenshtein';
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { fail } from '../base/index.ts';
+
+/** Parses YAML text and checks it. `file` names the text in errors. */
+export function parseConfig<Schema extends z.ZodType>(text: string, schema: Schema, file: string): z.output<Schema> {
+  const document = parseDocument(text, { prettyErrors: true });
+  const syntax = document.errors[0];
+  if (syntax) fail(file, `not valid YAML: ${syntax.message.split('\n')[0]}`, 'mend the line and submit again');
+  const result = schema.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
+  if (result.success) return result.data;
+  // A mistyped key also leaves the right one missing; the mistyped one is what the user must see.
+  const issues = result.error.issues.toSorted(
+    (a, b) => Number(b.code === 'unrecognized_keys') - Number(a.code === 'unrecognized_keys'),
+  );
+  const [first, ...others] = issues.flatMap((issue) => describe(issue, schema));
+  const more = others.length > 0 ? `; ${others.length} more after this one` : '';
+  return fail(`${file}${first!.path === '' ? '' : `: ${first!.path}`}`, `${first!.problem}${more}`, first!.remedy);
+}
+
+interface Found {
+  readonly path: string;
+  readonly problem: string;
+  readonly remedy: string;
+}
+
+function describe(issue: z.core.$ZodIssue, schema: z.ZodType): Found[] {
+  const path = pathText(issue.path);
+  if (issue.code === 'unrecognized_keys') {
+    const known = knownKeys(schema, issue.path);
+    return issue.keys.map((key) => ({
+      path: pathText([...issue.path, key]),
+      problem: 'unknown key',
+      remedy: `did you mean ${nearest(key, known)}? known here: ${known.join(', ')}`,
+    }));
+  }
+  if (issue.code === 'custom')
+    return [{ path, problem: issue.message, remedy: String(issue.params?.['remedy'] ?? 'change it') }];
+  const missing = issue.code === 'invalid_type' && issue.input === undefined && issue.message.includes('undefined');
+  const problem = missing
+    ? `missing, expected ${issue.expected}`
+    : lowerFirst(issue.message.replace(/^Invalid input: /, ''));
+  return [{ path, problem, remedy: missing ? 'add it' : 'change the value' }];
+}
+
+const lowerFirst = (text: string): string => text.slice(0, 1).toLowerCase() + text.slice(1);
+
+const pathText = (path: readonly PropertyKey[]): string =>
+  path
+    .map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`))
+    .join('')
+    .replace(/^\./, '');
+
+/** The one of `names` that is fewest edits away from `name`. */
+export const nearest = (name: string, names: readonly string[]): string =>
+  [...names].sort((a, b) => distance(name, a) - distance(name, b))[0] ?? name;
+
+/** The keys of the object schema at `path`; wrappers (optional, default, refinements) are looked through. */
+function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  const inner = unwrapped(schema);
+  if (path.length === 0) return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
+  const [head, ...rest] = path;
+  if (inner instanceof z.ZodObject) {
+    const next = inner.shape[String(head)] as z.ZodType | undefined;
+    return next ? knownKeys(next, rest) : [];
+  }
+  return inner instanceof z.ZodArray ? knownKeys(inner.element as z.ZodType, rest) : [];
+}
+
+function unwrapped(schema: z.ZodType): z.ZodType {
+  let inner = schema;
+  while (true) {
+    if (
+      inner instanceof z.ZodOptional ||
+      inner instanceof z.ZodNullable ||
+      inner instanceof z.ZodDefault ||
+      inner instanceof z.ZodPrefault
+    ) {
+      inner = inner.unwrap() as z.ZodType;
+    } else if (inner instanceof z.ZodPipe) {
+      inner = (inner.in instanceof z.ZodTransform ? inner.out : inner.in) as z.ZodType;
+    } else {
+      return inner;
+    }
+  }
+}

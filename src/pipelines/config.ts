@@ -1,0 +1,166 @@
+/**
+ * @file config.yaml: the Azure ML example's keys as they are, and fedrad's own, which are all optional. One schema gives the type
+ * and the check. Keys are in the order in which the example has them; fedrad's own come after.
+ */
+import { z } from 'zod';
+
+/** Where the workspace is. Options on the command line win over these. */
+export const amlSchema = z
+  .strictObject({
+    subscription_id: z.string().optional(),
+    resource_group_name: z.string().optional(),
+    workspace_name: z.string().optional(),
+  })
+  // `aml:` with all its lines commented out is null in YAML.
+  .nullish()
+  .transform((aml) => aml ?? {});
+
+const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, 'expected letters, digits, "-" and "_"');
+
+/** A refusal of something that is valid but not built. */
+const notBuilt = (what: string, remedy: string) => ({
+  error: `${what} is not available in this version`,
+  params: { remedy },
+});
+
+const siloSchema = z.strictObject({
+  /** Names the hospital in metrics, tables and files. */
+  name,
+  /** The first one trains. */
+  computes: z.array(name).min(1, 'expected at least one compute'),
+  datastore: name,
+  silo_data: z.strictObject({
+    type: z.literal('uri_folder'),
+    /** How the data reaches the step; on one machine it is always read in place, read-only. */
+    mode: z.enum(['download', 'mount', 'ro_mount', 'direct']).default('download'),
+    path: z.string(),
+  }),
+  /** For Azure ML: nodes of a training step. */
+  instance_count: z.int().positive().optional(),
+  /** For Azure ML on Kubernetes: the instance type of a training step. */
+  instance_type: z.string().optional(),
+});
+
+const trainingSchema = z.strictObject({
+  /** Rounds: train in every silo, then aggregate. */
+  num_of_iterations: z.int().min(1).max(1000).default(2),
+  /** Passes over a silo's training images in one iteration. */
+  epochs: z.int().min(1).max(1000).default(5),
+  lr: z.number().positive().max(10).default(0.01),
+  /** Images in one step of gradient descent. */
+  batch_size: z.int().min(1).max(512).default(32),
+  dp: z
+    .boolean()
+    .default(false)
+    .refine(
+      (dp) => !dp,
+      notBuilt('differential privacy (dp: true)', 'set dp: false; training without it gives no privacy guarantee'),
+    ),
+  dp_target_epsilon: z.number().positive().default(50),
+  dp_target_delta: z.number().positive().max(1).default(1e-5),
+  dp_max_grad_norm: z.number().positive().default(1),
+  dp_noise_multiplier: z.number().nonnegative().optional(),
+  /** Seed of everything random: initial model, order of images, dropout, bootstrap. */
+  seed: z.int().nonnegative().default(31415),
+  /** Edge of the square images in pixels, a multiple of 8. */
+  image_size: z.int().min(16).max(1024).multipleOf(8).default(224),
+  /** Output channels of the three convolutions, multiples of 8. */
+  channels: z.tuple([z.int().multipleOf(8), z.int().multipleOf(8), z.int().multipleOf(8)]).default([32, 64, 128]),
+  /** Units of the hidden dense layer, a multiple of 32. */
+  hidden: z.int().min(32).max(4096).multipleOf(32).default(256),
+  /** Momentum of SGD; starts anew in each iteration, as in the example. */
+  momentum: z.number().min(0).lt(1).default(0.9),
+  /** `examples`: silos count by their training images. `mean`: all the same, as in the example. */
+  aggregation: z.enum(['examples', 'mean']).default('examples'),
+  strategy: z.enum(['fedavg', 'fedavgm']).default('fedavg'),
+  server_lr: z.number().positive().default(1),
+  server_momentum: z.number().min(0).lt(1).default(0.9),
+  /** FedProx: pull of a silo's weights towards the global model (Li et al., MLSys 2020); 0 is off. */
+  proximal_mu: z.number().nonnegative().default(0),
+  /** An iteration goes on with this many silos; by default all are needed. */
+  min_silos: z.int().positive().optional(),
+  /** A score from here on counts as pneumonia in sensitivity and specificity. */
+  threshold: z.number().min(0).max(1).default(0.5),
+  /** What to train besides, for comparison: each hospital alone; all data pooled (one machine only: it breaks the silos). */
+  baselines: z.array(z.enum(['alone', 'pooled'])).default([]),
+});
+
+export const pneumoniaConfigSchema = z
+  .strictObject({
+    aml: amlSchema,
+    federated_learning: z.strictObject({
+      orchestrator: z.strictObject({ compute: name, datastore: name }),
+      silos: z.array(siloSchema).min(1, 'expected at least one silo'),
+    }),
+    training_parameters: trainingSchema.prefault({}),
+  })
+  .superRefine(({ federated_learning: { silos }, training_parameters: { min_silos: minSilos } }, context) => {
+    for (const [index, silo] of silos.entries()) {
+      const first = silos.findIndex((other) => other.name === silo.name);
+      if (first === index) continue;
+      const path = ['federated_learning', 'silos', index, 'name'];
+      context.addIssue({
+        code: 'custom',
+        path,
+        message: `"${silo.name}" is also the name of silos[${first}]`,
+        params: { remedy: 'give each silo a name of its own' },
+      });
+    }
+    if (minSilos !== undefined && minSilos > silos.length) {
+      const path = ['training_parameters', 'min_silos'];
+      context.addIssue({
+        code: 'custom',
+        path,
+        message: `${minSilos} is more than the ${silos.length} silos`,
+        params: { remedy: `at most ${silos.length}` },
+      });
+    }
+  });
+
+export type PneumoniaConfig = z.infer<typeof pneumoniaConfigSchema>;
+export type Silo = z.infer<typeof siloSchema>;
+
+export const uploadConfigSchema = z.strictObject({
+  aml: amlSchema,
+  federated_learning: z.strictObject({
+    /** Unused for the pneumonia data, which goes straight to the silos; the example's config names it. */
+    host: z.strictObject({ compute: name, datastore: name }).optional(),
+    silos: z
+      .array(z.strictObject({ compute: name, datastore: name, instance_type: z.string().optional() }))
+      .min(1, 'expected at least one silo'),
+  }),
+  confidentiality: z
+    .strictObject({
+      enable: z
+        .boolean()
+        .default(false)
+        .refine((on) => !on, notBuilt('encryption of the data (confidentiality.enable: true)', 'set enable: false')),
+      keyvault: z.string().optional(),
+      key_name: z.string().optional(),
+    })
+    .optional(),
+  /** Where the images come from and how they are dealt to the hospitals. */
+  data: z
+    .strictObject({
+      /** `kaggle`, `folder:<path>`, `zip:<path>`, `phantom` or `phantom:<images per hospital>`. */
+      source: z.string().default('kaggle'),
+      /** Base URL of the Kaggle API. */
+      kaggle_url: z.url().default('https://www.kaggle.com'),
+      partition: z
+        .strictObject({
+          /** No patient in two hospitals or splits; or the Azure ML example's own split, by file. */
+          method: z.enum(['patient-disjoint', 'round-robin']).default('patient-disjoint'),
+          /** Hospitals differ in prevalence: alpha of a Dirichlet distribution, small is uneven. */
+          label_skew_alpha: z.number().min(0.05).max(1000).optional(),
+          /** Relative sizes of the hospitals. */
+          size_skew: z.array(z.number().positive()).min(1).optional(),
+        })
+        .prefault({}),
+      /** Edge of phantom images in pixels. */
+      phantom_size: z.int().min(32).max(1024).default(128),
+      seed: z.int().nonnegative().default(31415),
+    })
+    .prefault({}),
+});
+
+export type UploadConfig = z.infer<typeof uploadConfigSchema>;

@@ -1,0 +1,6 @@
+/** What the other rooms may use of pipelines. */
+export { nearest, parseConfig } from './check-config.ts';
+export { type PneumoniaConfig, pneumoniaConfigSchema, type UploadConfig, uploadConfigSchema } from './config.ts';
+export { type Graph, graphHash, graphSchema, type Step, type StepInput } from './graph.ts';
+export { pneumoniaGraph } from './pneumonia.ts';
+export { uploadGraph } from './upload-data.ts';

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { parseConfig } from './check-config.ts';
+import { pneumoniaConfigSchema, uploadConfigSchema } from './config.ts';
+import { graphHash, graphSchema } from './graph.ts';
+import { pneumoniaGraph } from './pneumonia.ts';
+import { uploadGraph } from './upload-data.ts';
+
+const examples = join(import.meta.dirname, '..', '..', 'examples');
+const text = (path: string): string => readFileSync(join(examples, path), 'utf8');
+const graphOf = (change: (text: string) => string = (same) => same) =>
+  pneumoniaGraph(parseConfig(change(text('pneumonia/config.yaml')), pneumoniaConfigSchema, 'config.yaml'));
+
+test('two iterations over three silos: prepare, draw, train side by side, aggregate, evaluate, collect', () => {
+  const graph = graphOf();
+  assert.equal(graph.experiment, 'fl_demo_pneumonia');
+  assert.deepEqual(
+    graph.steps.map(({ id, compute }) => `${id} @ ${compute}`),
+    [
+      ...[0, 1, 2].map((i) => `silo${i}_preparation @ silo${i}-01`),
+      'initial_model @ orchestrator-01',
+      ...[1, 2].flatMap((iteration) => [
+        ...[0, 1, 2].map((i) => `iteration_${iteration}_silo${i}_training @ silo${i}-01`),
+        `iteration_${iteration}_aggregation @ orchestrator-01`,
+        ...[0, 1, 2].map((i) => `iteration_${iteration}_silo${i}_evaluation @ silo${i}-01`),
+      ]),
+      'evidence @ orchestrator-01',
+    ],
+  );
+  const training = graph.steps.find(({ id }) => id === 'iteration_2_silo1_training')!;
+  assert.deepEqual(training.inputs['checkpoint'], {
+    from: 'step',
+    step: 'iteration_1_aggregation',
+    output: 'aggregated_output',
+  });
+  assert.deepEqual(training.outputs, {
+    model: 'azureml://datastores/datastore_orchestrator/paths/federated_learning/model/silo1/${{name}}/iteration_2/',
+  });
+});
+
+test("a silo's training sees its own data only; no step but the upload has network or secrets", () => {
+  for (const step of graphOf((config) => `${config}\n  baselines: [alone]`).steps) {
+    assert.deepEqual([step.network, step.secrets], [false, []]);
+    if (step.component !== 'train-in-silo') continue;
+    const silo = step.compute.replace('-01', '');
+    assert.deepEqual(
+      Object.keys(step.inputs).filter((name) => name.startsWith('data_')),
+      [`data_${silo}`],
+    );
+  }
+});
+
+test('the graph is JSON, depends on the config alone and its hash changes with it', () => {
+  const graph = graphOf();
+  assert.deepEqual(graphSchema.parse(JSON.parse(JSON.stringify(graph))), graph);
+  assert.equal(graphHash(graphOf()), graphHash(graph));
+  assert.notEqual(graphHash(graphOf((config) => config.replace('lr: 0.01', 'lr: 0.02'))), graphHash(graph));
+});
+
+test('with fewer silos needed than there are, a silo may fail', () => {
+  const graph = graphOf((config) => `${config}\n  min_silos: 2`);
+  const aggregation = graph.steps.find(({ id }) => id === 'iteration_1_aggregation')!;
+  assert.deepEqual(aggregation.minInputs, { prefix: 'input_silo_', count: 2 });
+  assert.equal(aggregation.optional, false);
+  assert.ok(graph.steps.filter(({ component }) => component === 'train-in-silo').every(({ optional }) => optional));
+});
+
+test('baselines add a model of each hospital alone and of all data pooled, evaluated everywhere', () => {
+  const graph = graphOf((config) => `${config}\n  baselines: [alone, pooled]`);
+  const pooled = graph.steps.find(({ id }) => id === 'pooled_training')!;
+  assert.deepEqual(Object.keys(pooled.inputs), ['data_silo0', 'data_silo1', 'data_silo2', 'checkpoint']);
+  const evaluation = graph.steps.find(({ id }) => id === 'comparison_silo2_evaluation')!;
+  assert.deepEqual(Object.keys(evaluation.inputs), [
+    'data',
+    'model_silo0_alone',
+    'model_silo1_alone',
+    'model_silo2_alone',
+    'model_pooled',
+  ]);
+});
+
+test('data upload: one step a silo, with the secrets and network only where the source is Kaggle', () => {
+  const upload = (data: string) =>
+    uploadGraph(
+      parseConfig(text('upload-data/config.yaml') + data, uploadConfigSchema, 'config.yaml'),
+      'PNEUMONIA',
+      '/here',
+    );
+  const kaggle = upload('').steps[1]!;
+  assert.deepEqual(
+    [kaggle.id, kaggle.compute, kaggle.network, kaggle.secrets],
+    ['silo_1_upload_data', 'silo1-01', true, ['kaggleusername', 'kagglekey']],
+  );
+  assert.deepEqual(kaggle.outputs, {
+    raw_data_folder: 'azureml://datastores/datastore_silo1/paths/federated_learning/pneumonia/',
+  });
+  const folder = upload('\ndata:\n  source: folder:images\n  partition:\n    method: round-robin\n').steps[2]!;
+  assert.deepEqual(
+    [folder.network, folder.secrets, folder.inputs],
+    [false, [], { source: { from: 'local', path: '/here/images' } }],
+  );
+  assert.deepEqual(folder.parameters['partition'], { method: 'round-robin' });
+  assert.throws(() => upload('\ndata:\n  source: s3:bucket\n'), /source: expected kaggle/);
+});

@@ -1,0 +1,15 @@
+/** What the other rooms may use of reports. */
+export { type EvaluationInput, evaluateScores, summariseScores } from './evaluate.ts';
+export {
+  type Evaluation,
+  evaluationSchema,
+  type Figures,
+  type PooledEvaluation,
+  pooledEvaluationSchema,
+  type SplitEvaluation,
+  splitEvaluationSchema,
+} from './figures.ts';
+export { poolEvaluations } from './pool.ts';
+export { renderReport } from './report.ts';
+export { type ComparisonRow, type Missing, missingSchema, type ReportData, reportDataSchema } from './report-data.ts';
+export { comparisonTable } from './table.ts';

@@ -1,0 +1,118 @@
+/** @file What every datastore must do: registers its tests for one implementation. */
+import assert from 'node:assert/strict';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { sha256 } from '../base/index.ts';
+import type { Datastore } from './datastore.ts';
+import { temporaryFolder } from './testing.ts';
+
+/** Paths that no datastore may follow. */
+export const HOSTILE_PATHS = [
+  '',
+  '/',
+  '..',
+  '../other',
+  'a/../../b',
+  'a/..',
+  './a',
+  'a//b',
+  '/etc/passwd',
+  'a\0b',
+  'a\nb',
+  'a\\..\\b',
+  '.fedrad-lock',
+];
+
+/** Runs the contract over the datastores that `open` gives, each new and empty. */
+export function datastoreContract(kind: string, open: (t: TestContext) => Promise<Datastore>): void {
+  const publishText = async (t: TestContext, datastore: Datastore, text: string, path: string) => {
+    const file = join(await temporaryFolder(t), 'output');
+    await writeFile(file, text);
+    return datastore.publish(file, path);
+  };
+
+  test(`${kind}: a published file is there with its hash, and its source is gone`, async (t) => {
+    const datastore = await open(t);
+    const source = join(await datastore.stage(), 'model');
+    await writeFile(source, 'weights');
+    assert.equal(await datastore.exists('run/1/model.safetensors'), false);
+    const content = await datastore.publish(source, 'run/1/model.safetensors');
+    assert.deepEqual(content, { sha256: sha256('weights'), bytes: 7 });
+    assert.deepEqual(await datastore.hash('run/1/model.safetensors'), content);
+    assert.equal(await datastore.exists('run/1/model.safetensors'), true);
+    assert.equal(await readFile(datastore.localPath('run/1/model.safetensors'), 'utf8'), 'weights');
+    await assert.rejects(readFile(source), { code: 'ENOENT' });
+  });
+
+  test(`${kind}: a folder is published whole, and named by its paths and contents`, async (t) => {
+    const datastore = await open(t);
+    const folder = await datastore.stage();
+    await mkdir(join(folder, 'train', 'leer'), { recursive: true });
+    await writeFile(join(folder, 'train', 'ä 1.png'), 'x');
+    await writeFile(join(folder, 'train.csv'), 'yz');
+    const content = await datastore.publish(folder, 'pneumonia');
+    const expected = sha256(`train.csv\0${sha256('yz')}\ntrain/ä 1.png\0${sha256('x')}\n`);
+    assert.deepEqual(content, { sha256: expected, bytes: 3 });
+    assert.deepEqual(await datastore.hash('pneumonia/'), content);
+    assert.deepEqual(await datastore.list(''), ['pneumonia/train.csv', 'pneumonia/train/ä 1.png']);
+    assert.deepEqual(await datastore.list('pneumonia/train'), ['pneumonia/train/ä 1.png']);
+    assert.deepEqual(await datastore.list('pneu'), []);
+    assert.deepEqual(await datastore.list('pneumonia/train.csv'), []);
+  });
+
+  test(`${kind}: publishing again is success for the same content and an error for other content`, async (t) => {
+    const datastore = await open(t);
+    const first = await publishText(t, datastore, 'same', 'a/out');
+    assert.deepEqual(await publishText(t, datastore, 'same', 'a/out'), first);
+    await assert.rejects(
+      publishText(t, datastore, 'other', 'a/out'),
+      /^FedradError: datastore ".*": a\/out exists with other content \(a finished output never changes/,
+    );
+    assert.equal(await readFile(datastore.localPath('a/out'), 'utf8'), 'same');
+    assert.deepEqual(await datastore.list(''), ['a/out']);
+  });
+
+  test(`${kind}: of two that publish different contents at once, one wins`, async (t) => {
+    const datastore = await open(t);
+    const texts = ['one', 'two', 'three', 'four'];
+    const results = await Promise.allSettled(texts.map((text) => publishText(t, datastore, text, 'out')));
+    const winners = texts.filter((_, index) => results[index]?.status === 'fulfilled');
+    assert.equal(winners.length, 1);
+    assert.equal(await readFile(datastore.localPath('out'), 'utf8'), winners[0]);
+  });
+
+  test(`${kind}: unfinished work is never listed`, async (t) => {
+    const datastore = await open(t);
+    await writeFile(join(await datastore.stage(), 'half'), 'half');
+    await publishText(t, datastore, 'whole', 'out');
+    assert.deepEqual(await datastore.list(''), ['out']);
+  });
+
+  test(`${kind}: what is removed is gone, and removing nothing is success`, async (t) => {
+    const datastore = await open(t);
+    await publishText(t, datastore, 'x', 'a/b/out');
+    await datastore.remove('a/b');
+    await datastore.remove('a/b');
+    assert.equal(await datastore.exists('a/b/out'), false);
+    await assert.rejects(datastore.hash('a/b/out'), /nothing lies at a\/b\/out/);
+    await publishText(t, datastore, 'y', 'a/b/out');
+  });
+
+  test(`${kind}: no path leads out`, async (t) => {
+    const datastore = await open(t);
+    const file = join(await temporaryFolder(t), 'output');
+    await writeFile(file, 'x');
+    for (const path of HOSTILE_PATHS) {
+      const refused = { name: 'FedradError', message: /^datastore ".*": path ".*": / };
+      assert.throws(() => datastore.localPath(path), refused);
+      await assert.rejects(datastore.publish(file, path), refused);
+      await assert.rejects(datastore.exists(path), refused);
+      await assert.rejects(datastore.hash(path), refused);
+      await assert.rejects(datastore.remove(path), refused);
+      if (path !== '') await assert.rejects(datastore.list(path), refused);
+    }
+    assert.equal(await readFile(file, 'utf8'), 'x');
+    await rm(file);
+  });
+}

@@ -1,0 +1,29 @@
+/** What the other rooms may use of workspace. */
+export { type ContentHash, hashContent } from './content-hash.ts';
+export { type Datastore, type DatastorePath, formatDatastoreUri, parseDatastoreUri } from './datastore.ts';
+export { openDirectoryDatastore } from './directory-datastore.ts';
+export { explainFullDisk, formatBytes } from './disk.ts';
+export { homeFolder } from './home.ts';
+export {
+  type KeyVault,
+  SECRET_PERMISSIONS,
+  type SecretPermission,
+  type SecretProperties,
+  type VaultPolicy,
+} from './key-vault.ts';
+export { type ProvisionedWorkspace, type ProvisionOptions, provisionWorkspace } from './provision.ts';
+export { type RunEvent, runEventSchema, type StepOutput } from './run-event.ts';
+export { openRunHistory, type RecordedEvent, type RunHistory, type RunLock, type RunSummary } from './run-history.ts';
+export { newRunId } from './run-id.ts';
+export { foldRun, type Metric, type RunState, type RunStatus, type StepAttempt, type StepState } from './run-state.ts';
+export { Secret } from './secret.ts';
+export { signedInUser, type User } from './user.ts';
+export {
+  findCompute,
+  findDatastore,
+  openVault,
+  openWorkspace,
+  type Workspace,
+  type WorkspaceName,
+} from './workspace.ts';
+export type { Compute, WorkspaceDescription } from './workspace-description.ts';
