@@ -77,7 +77,7 @@ export function convPoolRelu(
 /** Per lane: 0, 1, 2 or 3, the first of a, b, c (else the fourth) that equals the largest. */
 // @ts-ignore: decorator
 @inline
-function firstOf(a: v128, b: v128, c: v128, largest: v128): v128 {
+export function firstOf(a: v128, b: v128, c: v128, largest: v128): v128 {
   const cd = v128.bitselect(i32x4.splat(2), i32x4.splat(3), f32x4.eq(c, largest));
   const bcd = v128.bitselect(i32x4.splat(1), cd, f32x4.eq(b, largest));
   return v128.bitselect(i32x4.splat(0), bcd, f32x4.eq(a, largest));

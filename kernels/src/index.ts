@@ -6,6 +6,7 @@ export { denseBackward, denseForward, denseReduce } from './dense';
 export { dropout } from './dropout';
 export { convPoolRelu, normalise, packWeights } from './forward';
 export { sumAndUpdate } from './update';
+export { winogradPoolRelu, winogradWeights } from './winograd';
 
 /** a * b + c as the kernels compute it: tells whether multiply and add are fused here. */
 export function multiplyAdd(a: f32, b: f32, c: f32): f32 {

@@ -18,6 +18,19 @@ export interface Kernels {
     inputs: number,
     outputs: number,
   ): void;
+  winogradWeights(w: number, u: number, inputs: number, from: number, to: number): void;
+  winogradPoolRelu(
+    x: number,
+    u: number,
+    bias: number,
+    out: number,
+    outRow: number,
+    arg: number,
+    size: number,
+    inputs: number,
+    outputs: number,
+    scratch: number,
+  ): void;
   dropout(
     x: number,
     rowBytes: number,

@@ -32,8 +32,9 @@ const dropoutScale = (probability: number): number => 1 / (1 - dropoutThreshold(
 const pack: Phase = {
   items: (plan) => plan.blocks.length,
   run: (kernels, plan, _job, item) => {
-    const block = plan.blocks[item]!;
-    kernels.packWeights(plan.conv + block.weight, block.packed, 9 * block.inputs, block.outputs);
+    const { weight, packed, inputs, outputs } = plan.blocks[item]!;
+    if (inputs === 1) kernels.packWeights(plan.conv + weight, packed, 9, outputs);
+    else kernels.winogradWeights(plan.conv + weight, packed, inputs, 0, outputs);
   },
 };
 
@@ -41,14 +42,15 @@ const forward: Phase = {
   items: (_plan, job) => job.images,
   run: (kernels, plan, job, image, thread) => {
     const size = plan.network.imageSize;
-    let input = plan.threads[thread]!.input;
+    let { input, tiles } = plan.threads[thread]!;
     kernels.normalise(plan.images + image * size * size, plan.table, input, size);
     for (const [i, block] of plan.blocks.entries()) {
-      const { outputRow, outputs } = block;
+      const { outputRow, inputs, outputs, packed } = block;
       const output = block.output + image * block.outputStride;
       const arg = block.arg + image * block.argStride;
       const bias = plan.conv + block.bias;
-      kernels.convPoolRelu(input, block.packed, bias, output, outputRow, arg, block.size, block.inputs, outputs);
+      if (inputs === 1) kernels.convPoolRelu(input, packed, bias, output, outputRow, arg, block.size, inputs, outputs);
+      else kernels.winogradPoolRelu(input, packed, bias, output, outputRow, arg, block.size, inputs, outputs, tiles);
       if (i > 0 && job.dropoutKey) {
         const [key0, key1] = job.dropoutKey;
         const threshold = dropoutThreshold(plan.network.dropout);

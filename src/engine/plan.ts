@@ -36,6 +36,8 @@ export interface ThreadPlan {
   readonly input: number;
   /** Gradient of each block's input, with border; 0 for the first block, whose input needs none. */
   readonly inputGradients: readonly number[];
+  /** Winograd-transformed tiles and their products. */
+  readonly tiles: number;
   readonly lists: number;
   readonly listEnds: number;
   readonly pixelLists: number;
@@ -117,7 +119,7 @@ export function planMemory(network: Network, batchSize: number, threadCount: num
     return {
       ...block,
       ...convOffsets[i]!,
-      packed: floats(9 * block.inputs * block.outputs),
+      packed: floats((block.inputs === 1 ? 9 : 16) * block.inputs * block.outputs),
       padded,
       output: padded + border * (outputRow + block.outputs * 4),
       outputStride,
@@ -145,6 +147,7 @@ export function planMemory(network: Network, batchSize: number, threadCount: num
       // The first block reads up to 4 bytes past its input.
       input: take((network.imageSize + 2) ** 2 * 4 + 16),
       inputGradients: geometry.map(({ size, inputs }, i) => (i === 0 ? 0 : floats((size + 2) ** 2 * inputs))),
+      tiles: floats(24 * 16 * widest + 6 * 16 * 8),
       lists: take(listBytes),
       listEnds: take(widest * 4),
       pixelLists: take(widest * 32),
