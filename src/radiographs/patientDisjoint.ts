@@ -3,7 +3,7 @@
  * in two splits. Depends on the file names and the seed, never on the order in which a directory lists them.
  */
 import { fail, openRng, type Rng } from '../base/index.ts';
-import { byCodePoint, CLASSES, type ClassName, type LabelledFile, SPLITS, type Split } from './layout.ts';
+import { byCodePoint, CLASSES, type ClassName, type LabelledFile, SPLITS } from './layout.ts';
 import type { Placed } from './roundRobin.ts';
 
 /** Shares of images in train, val and test. */
