@@ -45,7 +45,7 @@ export function drawOpacity(kind: OpacityKind, lowerLobes: number, rng: Rng): Op
     }
     case 'patchy': {
       const spots = Array.from({ length: 4 + rng.integer(6) }, () => {
-        const size = between(rng, 0.045, 0.1);
+        const size = between(rng, 0.055, 0.11);
         return { u: side(rng) * between(rng, 0.28, 0.66), v: height() + between(rng, -0.12, 0.12), su: size, sv: size };
       });
       return { spots, contrast: between(rng, 0.35, 0.65) };
@@ -66,8 +66,8 @@ export function paintOpacity(chest: Canvas, anatomy: Anatomy, { spots, contrast 
 
 /** Adds what is seen in healthy people too: breast or muscle shadows, nipples, a cable. */
 export function paintDistractors(chest: Canvas, rng: Rng): void {
-  if (rng.uniform() < 0.4) {
-    const contrast = between(rng, 0.04, 0.12);
+  if (rng.uniform() < 0.3) {
+    const contrast = between(rng, 0.04, 0.1);
     const [u, v] = [between(rng, 0.4, 0.5), between(rng, 0.2, 0.4)];
     for (const s of [-1, 1]) paintBlob(chest, s * u, v, 0.24, 0.17, contrast);
   }
