@@ -4,130 +4,195 @@
  * A pooled output's gradient reaches one position of its window, and none where the ReLU or dropout made the activation
  * zero. So each pooled position and channel with a gradient g adds g * (input patch) to that channel's dW, and
  * g * (that channel's w) to dX at the patch; both are walks over lists (simd.ts).
+ *
+ * In all of them act and grad are the layer's output and its gradient, [H/2, H/2, CO], rows actRow and gradRow bytes
+ * apart; the gradient counts where act > 0, times `scale` (1 / keep probability of dropout).
  */
 import { accumulate24, accumulate48, ENTRY, madd } from './simd';
 
+/** Pooled rows whose entries are gathered before dW is worked on: their part of x stays in the second-level cache. */
+const STRIP: usize = 4;
+
+/** Floats that are worked on together; a run of 3 CI is cut into blocks of this width. */
+// @ts-ignore: decorator
+@inline
+function blockBytes(CI: i32): usize {
+  return CI % 16 == 0 ? 192 : 96;
+}
+
+/** packed [3][3 CI / width][CO][width] from w [CO][3][3 CI]: what one walk reads lies together. */
+export function packBackward(w: usize, packed: usize, CI: i32, CO: i32): void {
+  const run = <usize>(3 * CI) << 2;
+  const width = blockBytes(CI);
+  for (let ky: usize = 0; ky < 3; ky++) {
+    for (let i: usize = 0; i < run; i += width) {
+      for (let c: usize = 0; c < <usize>CO; c++, packed += width) memory.copy(packed, w + (c * 3 + ky) * run + i, width);
+    }
+  }
+}
+
 /**
- * Lists the non-zero gradients by channel, and where `dx` is not 0 writes the gradient of the input to dx
- * [H+2, H+2, CI] (its border takes what falls outside the image).
- *
- * act, grad: the layer's output and its gradient, [H/2, H/2, CO], rows actRow and gradRow bytes apart; the gradient
- * counts where act > 0, times `scale` (1 / keep probability of dropout). w [CO][3][3][CI]. lists: per channel `capacity`
- * bytes of (offset of the patch in x, g); ends u32 [CO]: where each list ends. pixelLists: 4 * CO entries of scratch.
+ * dw [CO][3][3][CI], db [CO] and dx [H+2, H+2, CI] (its border takes what falls outside the image), all overwritten.
+ * x [H+2, H+2, CI]; w of packBackward; CI a multiple of 8. scratch: see backwardScratch in src/engine/plan.ts.
  */
-export function scatter(
-  act: usize, actRow: usize, grad: usize, gradRow: usize, arg: usize, scale: f32,
-  w: usize, dx: usize, H: i32, CI: i32, CO: i32,
-  lists: usize, capacity: usize, ends: usize, pixelLists: usize,
+export function convBackward(
+  act: usize, actRow: usize, grad: usize, gradRow: usize, arg: usize, scale: f32, x: usize, w: usize,
+  dx: usize, dw: usize, db: usize, H: i32, CI: i32, CO: i32, scratch: usize,
 ): void {
-  const half = H >> 1;
+  const half = <usize>H >> 1;
   const row = <usize>((H + 2) * CI) << 2;
   const pixel = <usize>CI << 2;
-  const kernel = pixel * 9;
-  const pixelCapacity = <usize>CO * ENTRY;
-  if (dx != 0) memory.fill(dx, 0, <usize>(H + 2) * row);
-  for (let c = 0; c < CO; c++) store<u32>(ends + (<usize>c << 2), <u32>(lists + <usize>c * capacity));
-  for (let y = 0; y < half; y++) {
-    for (let x = 0; x < half; x++) {
-      let end0 = pixelLists, end1 = end0 + pixelCapacity, end2 = end1 + pixelCapacity, end3 = end2 + pixelCapacity;
-      const base = <usize>(2 * y) * row + <usize>(2 * x) * pixel;
-      const at = <usize>(x * CO) << 2;
-      const a = act + <usize>y * actRow + at, g = grad + <usize>y * gradRow + at;
-      for (let c: usize = 0; c < <usize>CO; c++) {
-        if (load<f32>(a + (c << 2)) == 0) continue;
-        const value = load<f32>(g + (c << 2)) * scale;
-        if (value == 0) continue;
-        const position = <usize>load<u8>(arg + c);
-        const endAt = ends + (c << 2);
-        const end = <usize>load<u32>(endAt);
-        store<u32>(end, <u32>(base + (position >> 1) * row + (position & 1) * pixel));
-        store<f32>(end, value, 4);
-        store<u32>(endAt, <u32>(end + ENTRY));
-        if (dx != 0) {
-          let slot: usize;
-          if (position == 0) { slot = end0; end0 += ENTRY; }
-          else if (position == 1) { slot = end1; end1 += ENTRY; }
-          else if (position == 2) { slot = end2; end2 += ENTRY; }
-          else { slot = end3; end3 += ENTRY; }
-          store<u32>(slot, <u32>(c * kernel));
-          store<f32>(slot, value, 4);
+  const width = blockBytes(CI);
+  const channels = <usize>CO;
+  const scales = f32x4.splat(scale);
+  // One entry more than can be, of 64 bytes, so that neighbouring lists do not fight for the same cache lines.
+  const pixelCapacity = channels * ENTRY + 64;
+  const capacity = STRIP * half * ENTRY + 64;
+  const ends = scratch, pixelEnds = ends + channels * 4;
+  const pixelLists = pixelEnds + half * 16;
+  const lists = pixelLists + half * 4 * pixelCapacity;
+  memory.fill(dx, 0, <usize>(H + 2) * row);
+  memory.fill(dw, 0, channels * pixel * 9);
+  memory.fill(db, 0, channels * 4);
+  for (let y: usize = 0; y < half; y++) {
+    if (y % STRIP == 0) resetEnds(ends, lists, capacity, channels);
+    resetEnds(pixelEnds, pixelLists, pixelCapacity, half * 4);
+    for (let px: usize = 0; px < half; px++) {
+      const base = y * 2 * row + px * 2 * pixel;
+      const at = px * channels * 4;
+      const a = act + y * actRow + at, g = grad + y * gradRow + at;
+      const args = arg + (y * half + px) * channels;
+      const tails = pixelEnds + px * 16;
+      for (let c: usize = 0; c < channels; c += 8) {
+        const g0 = gradient(a + c * 4, g + c * 4, scales), g1 = gradient(a + c * 4 + 16, g + c * 4 + 16, scales);
+        addBias(db + c * 4, g0, g1);
+        let mask = nonZero(g0, g1);
+        while (mask != 0) {
+          const lane = <usize>ctz(mask);
+          mask &= mask - 1;
+          const value = <u64>reinterpret<u32>(load<f32>(g + (c + lane) * 4) * scale) << 32;
+          const position = <usize>load<u8>(args + c + lane);
+          append(ends + (c + lane) * 4, value | <u64>(base + (position >> 1) * row + (position & 1) * pixel));
+          append(tails + position * 4, value | <u64>((c + lane) * width));
         }
       }
-      arg += CO;
-      if (dx != 0) {
-        const d = dx + base;
-        addPatch(d, row, pixel, w, pixelLists, end0);
-        addPatch(d + pixel, row, pixel, w, pixelLists + pixelCapacity, end1);
-        addPatch(d + row, row, pixel, w, pixelLists + pixelCapacity * 2, end2);
-        addPatch(d + row + pixel, row, pixel, w, pixelLists + pixelCapacity * 3, end3);
+    }
+    inputGradient(dx + y * 2 * row, row, pixel, width, half, channels, w, pixelLists, pixelCapacity, pixelEnds);
+    if (y % STRIP == STRIP - 1 || y == half - 1) weightGradient(x, row, pixel, width, channels, dw, lists, capacity, ends);
+  }
+}
+
+/**
+ * convBackward for the first block: one input channel, whose gradient nobody needs. dw [CO][3][3]; sums: scratch of
+ * 16 * CO floats. Reads up to 4 bytes past the last row of x.
+ */
+export function convBackward1(
+  act: usize, actRow: usize, grad: usize, gradRow: usize, arg: usize, x: usize, dw: usize, db: usize,
+  H: i32, CO: i32, sums: usize,
+): void {
+  const half = <usize>H >> 1;
+  const row = <usize>(H + 2) << 2;
+  const channels = <usize>CO;
+  const one = f32x4.splat(1);
+  memory.fill(sums, 0, channels * 64);
+  memory.fill(db, 0, channels * 4);
+  for (let y: usize = 0; y < half; y++) {
+    for (let px: usize = 0; px < half; px++) {
+      const patch = x + y * 2 * row + px * 8;
+      const at = px * channels * 4;
+      const a = act + y * actRow + at, g = grad + y * gradRow + at;
+      const args = arg + (y * half + px) * channels;
+      for (let c: usize = 0; c < channels; c += 8) {
+        const g0 = gradient(a + c * 4, g + c * 4, one), g1 = gradient(a + c * 4 + 16, g + c * 4 + 16, one);
+        addBias(db + c * 4, g0, g1);
+        let mask = nonZero(g0, g1);
+        while (mask != 0) {
+          const channel = c + <usize>ctz(mask);
+          mask &= mask - 1;
+          const factor = v128.load32_splat(g + channel * 4);
+          const position = <usize>load<u8>(args + channel);
+          const s = patch + (position >> 1) * row + (position & 1) * 4;
+          const sum = sums + channel * 64;
+          v128.store(sum, madd(factor, v128.load(s), v128.load(sum)));
+          v128.store(sum, madd(factor, v128.load(s + row), v128.load(sum, 16)), 16);
+          v128.store(sum, madd(factor, v128.load(s + row * 2), v128.load(sum, 32)), 32);
+        }
       }
     }
   }
-}
-
-/** dx patch [3][3 CI] += sum over the list of g * w[channel]. */
-function addPatch(dx: usize, row: usize, pixel: usize, w: usize, list: usize, end: usize): void {
-  if (list == end) return;
-  const run = pixel * 3;
-  for (let ky: usize = 0; ky < 3; ky++) {
-    let i: usize = 0;
-    for (; i + 192 <= run; i += 192) accumulate48(dx + ky * row + i, w + ky * run + i, list, end);
-    if (i < run) accumulate24(dx + ky * row + i, w + ky * run + i, list, end);
+  for (let c: usize = 0; c < channels; c++) {
+    for (let ky: usize = 0; ky < 3; ky++) memory.copy(dw + (c * 3 + ky) * 12, sums + c * 64 + ky * 16, 12);
   }
 }
 
-/** dw [CO][3][3][CI] and db [CO] from the lists that scatter made; both are overwritten. CI a multiple of 8. */
-export function weightGradient(
-  x: usize, lists: usize, capacity: usize, ends: usize, dw: usize, db: usize, H: i32, CI: i32, CO: i32,
-): void {
-  const row = <usize>((H + 2) * CI) << 2;
-  const run = <usize>(3 * CI) << 2;
-  memory.fill(dw, 0, run * 3 * <usize>CO);
-  for (let c: usize = 0; c < <usize>CO; c++) {
-    const list = lists + c * capacity, end = <usize>load<u32>(ends + (c << 2));
-    store<f32>(db + (c << 2), sumFactors(list, end));
-    for (let ky: usize = 0; ky < 3; ky++) {
-      let i: usize = 0;
-      for (; i + 192 <= run; i += 192) accumulate48(dw + i, x + ky * row + i, list, end);
-      if (i < run) accumulate24(dw + i, x + ky * row + i, list, end);
-      dw += run;
-    }
-  }
-}
-
-/** weightGradient for one input channel: dw [CO][3][3]. Reads up to 4 bytes past the last row of x. */
-export function weightGradient1(
-  x: usize, lists: usize, capacity: usize, ends: usize, dw: usize, db: usize, H: i32, CO: i32,
-): void {
-  const row = <usize>(H + 2) << 2;
-  for (let c: usize = 0; c < <usize>CO; c++) {
-    const list = lists + c * capacity, end = <usize>load<u32>(ends + (c << 2));
-    store<f32>(db + (c << 2), sumFactors(list, end));
-    let k0 = f32x4.splat(0), k1 = k0, k2 = k0;
-    for (let entry = list; entry < end; entry += ENTRY) {
-      const s = x + <usize>load<u32>(entry);
-      const factor = v128.load32_splat(entry, 4);
-      k0 = madd(factor, v128.load(s), k0);
-      k1 = madd(factor, v128.load(s + row), k1);
-      k2 = madd(factor, v128.load(s + row * 2), k2);
-    }
-    storeThree(dw, k0);
-    storeThree(dw + 12, k1);
-    storeThree(dw + 24, k2);
-    dw += 36;
-  }
+/** 4 gradients, 0 where the activation is. */
+// @ts-ignore: decorator
+@inline
+function gradient(act: usize, grad: usize, scale: v128): v128 {
+  return v128.and(f32x4.mul(v128.load(grad), scale), f32x4.gt(v128.load(act), f32x4.splat(0)));
 }
 
 // @ts-ignore: decorator
 @inline
-function storeThree(to: usize, v: v128): void {
-  store<f32>(to, f32x4.extract_lane(v, 0));
-  store<f32>(to, f32x4.extract_lane(v, 1), 4);
-  store<f32>(to, f32x4.extract_lane(v, 2), 8);
+function addBias(db: usize, g0: v128, g1: v128): void {
+  v128.store(db, f32x4.add(v128.load(db), g0));
+  v128.store(db, f32x4.add(v128.load(db, 16), g1), 16);
 }
 
-function sumFactors(list: usize, end: usize): f32 {
-  let sum: f32 = 0;
-  for (let entry = list; entry < end; entry += ENTRY) sum += load<f32>(entry, 4);
-  return sum;
+/** One bit for each of 8 values that is not 0. */
+// @ts-ignore: decorator
+@inline
+function nonZero(g0: v128, g1: v128): i32 {
+  const zero = f32x4.splat(0);
+  return i16x8.bitmask(i16x8.narrow_i32x4_s(f32x4.ne(g0, zero), f32x4.ne(g1, zero)));
+}
+
+// @ts-ignore: decorator
+@inline
+function append(tail: usize, entry: u64): void {
+  const end = <usize>load<u32>(tail);
+  store<u64>(end, entry);
+  store<u32>(tail, <u32>(end + ENTRY));
+}
+
+function resetEnds(ends: usize, lists: usize, capacity: usize, count: usize): void {
+  for (let i: usize = 0; i < count; i++) store<u32>(ends + i * 4, <u32>(lists + i * capacity));
+}
+
+/** dx += sum of g * w[channel] at the patches of one pooled row; one block of w at a time, so that it stays close. */
+function inputGradient(
+  dx: usize, row: usize, pixel: usize, width: usize, half: usize, channels: usize, w: usize,
+  lists: usize, capacity: usize, ends: usize,
+): void {
+  const run = pixel * 3;
+  for (let ky: usize = 0; ky < 3; ky++) {
+    for (let i: usize = 0; i < run; i += width, w += channels * width) {
+      for (let n: usize = 0; n < half * 4; n++) {
+        const list = lists + n * capacity, end = <usize>load<u32>(ends + n * 4);
+        if (list == end) continue;
+        const target = dx + ((n >> 1 & 1) + ky) * row + ((n >> 2) * 2 + (n & 1)) * pixel + i;
+        if (width == 192) accumulate48(target, w, list, end);
+        else accumulate24(target, w, list, end);
+      }
+    }
+  }
+}
+
+/** dw += sum of g * patch, from the lists by channel. */
+function weightGradient(
+  x: usize, row: usize, pixel: usize, width: usize, channels: usize, dw: usize,
+  lists: usize, capacity: usize, ends: usize,
+): void {
+  const run = pixel * 3;
+  for (let ky: usize = 0; ky < 3; ky++) {
+    for (let i: usize = 0; i < run; i += width) {
+      const source = x + ky * row + i;
+      for (let c: usize = 0; c < channels; c++) {
+        const target = dw + (c * 3 + ky) * run + i;
+        const list = lists + c * capacity, end = <usize>load<u32>(ends + c * 4);
+        if (width == 192) accumulate48(target, source, list, end);
+        else accumulate24(target, source, list, end);
+      }
+    }
+  }
 }

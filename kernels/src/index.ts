@@ -1,7 +1,7 @@
 /** @file What the module exports: the hot loops of src/engine, over addresses in the one linear memory. */
 import { madd } from './simd';
 
-export { scatter, weightGradient, weightGradient1 } from './backward';
+export { convBackward, convBackward1, packBackward } from './backward';
 export { denseBackward, denseForward, denseReduce } from './dense';
 export { dropout } from './dropout';
 export { convPoolRelu, normalise, packWeights } from './forward';

@@ -43,43 +43,36 @@ export interface Kernels {
     threshold: number,
     scale: number,
   ): void;
-  scatter(
+  packBackward(w: number, packed: number, inputs: number, outputs: number): void;
+  convBackward(
     act: number,
     actRow: number,
     grad: number,
     gradRow: number,
     arg: number,
     scale: number,
+    x: number,
     w: number,
     dx: number,
-    size: number,
-    inputs: number,
-    outputs: number,
-    lists: number,
-    capacity: number,
-    ends: number,
-    pixelLists: number,
-  ): void;
-  weightGradient(
-    x: number,
-    lists: number,
-    capacity: number,
-    ends: number,
     dw: number,
     db: number,
     size: number,
     inputs: number,
     outputs: number,
+    scratch: number,
   ): void;
-  weightGradient1(
+  convBackward1(
+    act: number,
+    actRow: number,
+    grad: number,
+    gradRow: number,
+    arg: number,
     x: number,
-    lists: number,
-    capacity: number,
-    ends: number,
     dw: number,
     db: number,
     size: number,
     outputs: number,
+    sums: number,
   ): void;
   denseForward(
     x: number,

@@ -32,9 +32,14 @@ const dropoutScale = (probability: number): number => 1 / (1 - dropoutThreshold(
 const pack: Phase = {
   items: (plan) => plan.blocks.length,
   run: (kernels, plan, _job, item) => {
-    const { weight, packed, inputs, outputs } = plan.blocks[item]!;
-    if (inputs === 1) kernels.packWeights(plan.conv + weight, packed, 9, outputs);
-    else kernels.winogradWeights(plan.conv + weight, packed, inputs, 0, outputs);
+    const { weight, packed, packedBackward, inputs, outputs } = plan.blocks[item]!;
+    const w = plan.conv + weight;
+    if (inputs === 1) {
+      kernels.packWeights(w, packed, 9, outputs);
+    } else {
+      kernels.winogradWeights(w, packed, inputs, 0, outputs);
+      kernels.packBackward(w, packedBackward, inputs, outputs);
+    }
   },
 };
 
@@ -126,36 +131,46 @@ const backward: Phase = {
       const { inputs, outputs } = block;
       const act = block.output + image * block.outputStride;
       const arg = block.arg + image * block.argStride;
-      const scale = i > 0 && job.dropoutKey ? dropoutScale(plan.network.dropout) : 1;
-      const dx = scratch.inputGradients[i]!;
-      const capacity = (block.size / 2) ** 2 * 8;
-      const { lists, listEnds, pixelLists } = scratch;
-      kernels.scatter(
-        act,
-        block.outputRow,
-        gradient,
-        gradientRow,
-        arg,
-        scale,
-        plan.conv + block.weight,
-        dx,
-        block.size,
-        inputs,
-        outputs,
-        lists,
-        capacity,
-        listEnds,
-        pixelLists,
-      );
       const [dw, db] = [gradients + block.weight, gradients + block.bias];
       const previous = plan.blocks[i - 1];
       if (previous === undefined) {
         // Another thread may have run this image forward: its normalised pixels are made again.
-        kernels.normalise(plan.images + image * size * size, plan.table, scratch.input, size);
-        kernels.weightGradient1(scratch.input, lists, capacity, listEnds, dw, db, block.size, outputs);
+        const x = scratch.input;
+        kernels.normalise(plan.images + image * size * size, plan.table, x, size);
+        kernels.convBackward1(
+          act,
+          block.outputRow,
+          gradient,
+          gradientRow,
+          arg,
+          x,
+          dw,
+          db,
+          size,
+          outputs,
+          scratch.lists,
+        );
       } else {
-        const input = previous.padded + image * previous.outputStride;
-        kernels.weightGradient(input, lists, capacity, listEnds, dw, db, block.size, inputs, outputs);
+        const scale = job.dropoutKey ? dropoutScale(plan.network.dropout) : 1;
+        const x = previous.padded + image * previous.outputStride;
+        const dx = scratch.inputGradients[i]!;
+        kernels.convBackward(
+          act,
+          block.outputRow,
+          gradient,
+          gradientRow,
+          arg,
+          scale,
+          x,
+          block.packedBackward,
+          dx,
+          dw,
+          db,
+          block.size,
+          inputs,
+          outputs,
+          scratch.lists,
+        );
         gradientRow = previous.outputRow;
         gradient = dx + gradientRow + inputs * 4;
       }

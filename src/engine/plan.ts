@@ -18,8 +18,9 @@ export interface BlockPlan extends Block {
   /** Weights [CO, 3, 3, CI] and bias [CO] within the conv parameters, bytes from their start. */
   readonly weight: number;
   readonly bias: number;
-  /** Weights packed for the forward pass. */
+  /** Weights as the forward pass reads them, and as the backward pass does (none for the first block). */
   readonly packed: number;
+  readonly packedBackward: number;
   /** Output of image 0, first pixel; the stride between images; bytes between rows. */
   readonly output: number;
   readonly outputStride: number;
@@ -38,9 +39,8 @@ export interface ThreadPlan {
   readonly inputGradients: readonly number[];
   /** Winograd-transformed tiles and their products. */
   readonly tiles: number;
+  /** Lists of non-zero gradients or activations. */
   readonly lists: number;
-  readonly listEnds: number;
-  readonly pixelLists: number;
 }
 
 export interface Plan {
@@ -120,6 +120,7 @@ export function planMemory(network: Network, batchSize: number, threadCount: num
       ...block,
       ...convOffsets[i]!,
       packed: floats((block.inputs === 1 ? 9 : 16) * block.inputs * block.outputs),
+      packedBackward: block.inputs === 1 ? 0 : floats(9 * block.inputs * block.outputs),
       padded,
       output: padded + border * (outputRow + block.outputs * 4),
       outputStride,
@@ -139,7 +140,8 @@ export function planMemory(network: Network, batchSize: number, threadCount: num
   const hiddenGradient = floats(batchSize * hidden);
   const outputGradient = floats(batchSize * features);
 
-  const listBytes = Math.max(...geometry.map(({ size, outputs }) => (size / 2) ** 2 * outputs * 8), batchSize * 1056);
+  const denseLists = batchSize * 1056;
+  const listBytes = Math.max(denseLists, ...geometry.map(backwardScratch));
   const widest = Math.max(...network.channels);
   const threads = Array.from(
     { length: threadCount },
@@ -149,8 +151,6 @@ export function planMemory(network: Network, batchSize: number, threadCount: num
       inputGradients: geometry.map(({ size, inputs }, i) => (i === 0 ? 0 : floats((size + 2) ** 2 * inputs))),
       tiles: floats(24 * 16 * widest + 6 * 16 * 8),
       lists: take(listBytes),
-      listEnds: take(widest * 4),
-      pixelLists: take(widest * 32),
     }),
   );
 
@@ -191,4 +191,11 @@ export function planMemory(network: Network, batchSize: number, threadCount: num
     bytes,
     bytesWithAnchor,
   };
+}
+
+/** Bytes of convBackward's lists: where they end, then 4 lists a pixel of a row, then one a channel for 4 rows. */
+function backwardScratch({ size, inputs, outputs }: Block): number {
+  if (inputs === 1) return outputs * 64;
+  const half = size / 2;
+  return outputs * 4 + half * 16 + half * 4 * (outputs * 8 + 64) + outputs * (4 * half * 8 + 64);
 }
