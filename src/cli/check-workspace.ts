@@ -18,8 +18,8 @@ export async function checkPneumoniaConfig(
     for (const [position, compute] of silo.computes.entries())
       findCompute(workspace, compute, `${where}.computes[${position}]`);
     checkPlace(workspace, { compute: silo.computes[0]!, datastore: silo.datastore }, where, 'computes[0]');
-    const { datastore, path } = parseDatastoreUri(silo.silo_data.path);
-    const data = findDatastore(workspace, datastore, `${where}.silo_data.path`);
+    const { datastore } = parseDatastoreUri(silo.silo_data.path);
+    findDatastore(workspace, datastore, `${where}.silo_data.path`);
     if (!findCompute(workspace, silo.computes[0]!, where).datastores.includes(datastore)) {
       fail(
         `${where}.silo_data.path`,
@@ -27,13 +27,13 @@ export async function checkPneumoniaConfig(
         `use a path in ${silo.datastore}`,
       );
     }
-    if (!offline && !(await data.exists(path))) {
-      fail(
-        `${where}.silo_data.path`,
-        `nothing lies at ${silo.silo_data.path}`,
-        'fedrad submit upload-data --example PNEUMONIA --wait',
-      );
-    }
+  }
+  if (offline) return;
+  for (const [index, silo] of silos.entries()) {
+    const { datastore, path } = parseDatastoreUri(silo.silo_data.path);
+    const where = `${at}.silos[${index}].silo_data.path`;
+    if (await findDatastore(workspace, datastore, where).exists(path)) continue;
+    fail(where, `nothing lies at ${silo.silo_data.path}`, 'fedrad submit upload-data --example PNEUMONIA --wait');
   }
 }
 

@@ -9,23 +9,23 @@ export function addWorkspaceCommands(root: Command): void {
     .description(
       'make a workspace on this machine: an orchestrator, hospitals with computes and datastores, a key vault',
     )
-    .option('--silo-count <n>', 'number of hospitals', integerOption(1, 100))
+    .option('--silos <n>', 'number of hospitals', integerOption(1, 100))
     .option('--regions <region...>', 'regions of the hospitals, in turn')
     .option('--demo-base-name <name>', 'base of the names (default: fldemo)')
     .option('--json', 'print the workspace as JSON')
     .addHelpText(
       'after',
-      '\nExample:\n  fedrad provision\n  fedrad provision --workspace_name aml-trial --demo_base_name trial --silo_count 5',
+      '\nExample:\n  fedrad provision\n  fedrad provision --workspace_name aml-trial --demo_base_name trial --silos 5',
     )
     .action(
       async (
-        options: NamedWorkspace & { siloCount?: number; regions?: string[]; demoBaseName?: string; json?: boolean },
+        options: NamedWorkspace & { silos?: number; regions?: string[]; demoBaseName?: string; json?: boolean },
         command: Command,
       ) => {
-        const { siloCount, regions, demoBaseName } = options;
+        const { silos, regions, demoBaseName } = options;
         const workspace = await provisionWorkspace(homeOf(command), {
           ...workspaceName(options),
-          ...(siloCount === undefined ? {} : { siloCount }),
+          ...(silos === undefined ? {} : { siloCount: silos }),
           ...(regions === undefined ? {} : { regions }),
           ...(demoBaseName === undefined ? {} : { demoBaseName }),
         });

@@ -33,22 +33,22 @@ export function drawOpacity(kind: OpacityKind, lowerLobes: number, rng: Rng): Op
   switch (kind) {
     case 'lobar': {
       const [u, v] = [side(rng) * between(rng, 0.36, 0.58), height()];
-      const size = between(rng, 0.09, 0.2);
+      const size = between(rng, 0.1, 0.22);
       const [su, sv] = [size * between(rng, 0.9, 1.4), size];
       return {
         spots: [
           { u, v, su, sv },
           { u: u + between(rng, -0.12, 0.12), v: v + between(rng, -0.1, 0.1), su: 0.7 * su, sv: 0.7 * sv },
         ],
-        contrast: between(rng, 0.1, 0.3),
+        contrast: between(rng, 0.35, 0.65),
       };
     }
     case 'patchy': {
       const spots = Array.from({ length: 4 + rng.integer(6) }, () => {
-        const size = between(rng, 0.035, 0.085);
+        const size = between(rng, 0.055, 0.11);
         return { u: side(rng) * between(rng, 0.28, 0.66), v: height() + between(rng, -0.12, 0.12), su: size, sv: size };
       });
-      return { spots, contrast: between(rng, 0.1, 0.28) };
+      return { spots, contrast: between(rng, 0.35, 0.65) };
     }
   }
 }
@@ -66,8 +66,8 @@ export function paintOpacity(chest: Canvas, anatomy: Anatomy, { spots, contrast 
 
 /** Adds what is seen in healthy people too: breast or muscle shadows, nipples, a cable. */
 export function paintDistractors(chest: Canvas, rng: Rng): void {
-  if (rng.uniform() < 0.4) {
-    const contrast = between(rng, 0.04, 0.12);
+  if (rng.uniform() < 0.3) {
+    const contrast = between(rng, 0.04, 0.1);
     const [u, v] = [between(rng, 0.4, 0.5), between(rng, 0.2, 0.4)];
     for (const s of [-1, 1]) paintBlob(chest, s * u, v, 0.24, 0.17, contrast);
   }

@@ -36,39 +36,39 @@ export interface House {
 
 const HOUSES: readonly House[] = [
   {
-    prevalence: 0.6,
-    lobar: 0.95,
-    lowerLobes: 0.95,
+    prevalence: 0.58,
+    lobar: 0.9,
+    lowerLobes: 0.8,
     window: [0.1, 1.5],
     gamma: 1,
     blur: 0.008,
-    noiseStd: 0.025,
+    noiseStd: 0.028,
     vignette: 0.05,
     border: 0.02,
     rotationStd: 1.5,
-    illBrighter: 0.03,
+    illBrighter: 0.002,
     marker: [0.82, -0.85],
   },
   {
-    prevalence: 0.4,
-    lobar: 0.05,
+    prevalence: 0.42,
+    lobar: 0.1,
     lowerLobes: 0.6,
-    window: [0.05, 1.8],
-    gamma: 0.75,
+    window: [0.1, 1.52],
+    gamma: 0.98,
     blur: 0.018,
-    noiseStd: 0.04,
-    vignette: 0.15,
-    border: 0.08,
+    noiseStd: 0.03,
+    vignette: 0.08,
+    border: 0.04,
     rotationStd: 3,
-    illBrighter: -0.05,
+    illBrighter: -0.01,
     marker: [0.74, 0.8],
   },
   {
     prevalence: 0.5,
     lobar: 0.6,
-    lowerLobes: 0.15,
-    window: [0.18, 1.45],
-    gamma: 1.3,
+    lowerLobes: 0.4,
+    window: [0.11, 1.49],
+    gamma: 1.02,
     blur: 0.004,
     noiseStd: 0.03,
     vignette: 0,
@@ -102,8 +102,8 @@ export function expose(chest: Canvas, house: House, ill: boolean, rng: Rng): Uin
   const { size } = chest;
   const turned = blurred(rotated(chest, (house.rotationStd * rng.normal() * Math.PI) / 180), house.blur);
   const [black, white] = house.window;
-  const exposure = 0.05 * rng.normal() + (ill ? house.illBrighter : -house.illBrighter);
-  const contrast = 1 + 0.08 * rng.normal();
+  const exposure = 0.035 * rng.normal() + (ill ? house.illBrighter : -house.illBrighter);
+  const contrast = 1 + 0.06 * rng.normal();
   const border = house.border * (0.5 + rng.uniform());
   const [shiftU, shiftV] = [0.03 * rng.normal(), 0.03 * rng.normal()];
   forEachPixel(turned, (u, v, attenuation) => {

@@ -123,7 +123,7 @@ async function decodeFile(data: string, file: ManifestFile, imageSize: number): 
     fail(path, `cannot be read: ${messageOf(error)}`, remedy, error),
   );
   if (sha256(bytes) !== file.sha256) fail(path, 'changed since it was imported', remedy);
-  return await decodeRadiograph(bytes, imageSize);
+  return decodeRadiograph(bytes, imageSize).catch((error: unknown) => fail(path, messageOf(error), remedy, error));
 }
 
 /** Whether a cache entry is there and every array has the hash it was made with. */

@@ -73,6 +73,13 @@ export function datastoreContract(kind: string, open: (t: TestContext) => Promis
     assert.deepEqual(await datastore.list(''), ['a/out']);
   });
 
+  test(`${kind}: an output that was never written is not published`, async (t) => {
+    const datastore = await open(t);
+    const missing = join(await datastore.stage(), 'model');
+    await assert.rejects(datastore.publish(missing, 'a/out'), /nothing to publish as a\/out: .*model is missing/);
+    assert.equal(await datastore.exists('a/out'), false);
+  });
+
   test(`${kind}: of two that publish different contents at once, one wins`, async (t) => {
     const datastore = await open(t);
     const texts = ['one', 'two', 'three', 'four'];

@@ -37,6 +37,7 @@ export async function openDirectoryDatastore(name: string, root: string): Promis
     },
     publish: async (finished, path) => {
       const place = localPath(path);
+      if (!(await statusOf(finished))) return fail(where, `nothing to publish as ${path}: ${finished} is missing`);
       const content = await hashContent(finished, { flush: true });
       await explainFullDisk(where, root, content.bytes, async () => {
         const made = await mkdir(dirname(place), { recursive: true, mode: 0o700 });

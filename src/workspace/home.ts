@@ -66,6 +66,15 @@ export async function homeExists(home: string): Promise<boolean> {
 
 /** Makes the home where there is none; otherwise only sees to its mode and its .gitignore. Safe to run twice at once. */
 export async function prepareHome(home: string): Promise<void> {
+  try {
+    await makeOrMendHome(home);
+  } catch (error) {
+    if (!['EACCES', 'EPERM', 'EROFS'].includes(codeOf(error) ?? '')) throw error;
+    fail(home, 'this user cannot write there', 'choose another folder with --home', error);
+  }
+}
+
+async function makeOrMendHome(home: string): Promise<void> {
   if (!(await homeExists(home))) {
     await makePrivateFolder(home);
     await writeFileAtomic(homePaths(home).version, `${LAYOUT_VERSION}\n`);

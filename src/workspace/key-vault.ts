@@ -65,7 +65,7 @@ export function checkSecretValue(value: string, where: string): void {
 /** The policy with its permissions in one order, each once. */
 export function checkPolicy(objectId: string, secretPermissions: readonly string[], where: string): VaultPolicy {
   if (!objectIdSchema.safeParse(objectId).success) {
-    fail(where, `expected an object id (a UUID), got ${JSON.stringify(objectId)}`, 'fedrad ad signed-in-user show');
+    fail(where, `expected an object id (a UUID), got ${JSON.stringify(objectId)}`, 'fedrad account show --query id');
   }
   const known: readonly string[] = SECRET_PERMISSIONS;
   const unknown = secretPermissions.find((permission) => !known.includes(permission));

@@ -121,6 +121,14 @@ test('a run taken on again after a crash forgets how it ended and knows what was
   );
 });
 
+test('an attempt number used again after a crash ends only the attempt that runs', () => {
+  const state = foldRun([submitted, started(1), stepStarted(2, 1), started(3), stepStarted(4, 1), stepFinished(5, 1)]);
+  assert.deepEqual(
+    state.steps.get('train-0')?.attempts.map(({ status }) => status),
+    ['interrupted', 'completed'],
+  );
+});
+
 test('folding changes none of its events', () => {
   const events = [submitted, started(1), stepStarted(2, 1), metric(3, 1), stepFinished(4, 1)];
   const before = structuredClone(events);

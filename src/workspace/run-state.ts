@@ -147,7 +147,7 @@ type AttemptEnd =
 const endAttempt = (attempts: readonly StepAttempt[], number: number, end: AttemptEnd): readonly StepAttempt[] =>
   attempts.map((each) => {
     const { attempt, threads, startedAt } = each;
-    return attempt === number ? { attempt, threads, startedAt, ...end } : each;
+    return attempt === number && each.status === 'running' ? { attempt, threads, startedAt, ...end } : each;
   });
 
 const interruptRunning = (steps: ReadonlyMap<string, StepState>): ReadonlyMap<string, StepState> =>

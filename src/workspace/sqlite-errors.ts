@@ -1,5 +1,8 @@
 /** @file SQLite's result codes (https://sqlite.org/rescode.html) in words a user can act on. */
+import { statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fail, messageOf } from '../base/index.ts';
+import { formatBytes } from './disk.ts';
 
 const [BUSY, LOCKED, READONLY, CORRUPT, FULL, NOTADB] = [5, 6, 8, 11, 13, 26];
 
@@ -29,8 +32,11 @@ export function explainSqlite<T>(path: string, action: () => T): T {
           'restore it from a backup, or move it away to start an empty history; datastores and vaults are not affected',
           error,
         );
-      case FULL:
-        return fail(path, 'the disk is full', 'free some space and run the command again', error);
+      case FULL: {
+        const { bavail, bsize } = statfsSync(dirname(path));
+        const free = formatBytes(bavail * bsize);
+        return fail(path, `the disk is full: ${free} free`, 'free some space and run the command again', error);
+      }
       default:
         throw error;
     }

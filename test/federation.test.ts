@@ -1,0 +1,123 @@
+/** @file A small federation from the command line to the model: the same bits whatever happens on the way. */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sha256 } from '../src/base/index.ts';
+import { type Cli, openCli, pneumoniaConfig, uploadConfig } from './cli.ts';
+
+async function hospitals(context: TestContext): Promise<Cli> {
+  const cli = await openCli(context);
+  await cli.ok('provision');
+  await cli.write('upload.yaml', uploadConfig('phantom:40'));
+  await cli.ok('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', 'upload.yaml', '--wait');
+  await cli.write('config.yaml', pneumoniaConfig());
+  return cli;
+}
+
+interface ShownRun {
+  readonly id: string;
+  readonly status: string;
+  readonly reason?: string;
+  readonly steps: Record<
+    string,
+    { attempts: { status: string }[]; outputs: Record<string, { path: string; sha256: string }> }
+  >;
+}
+const show = async (cli: Cli, id: string): Promise<ShownRun> => JSON.parse(await cli.ok('run', 'show', id, '--json'));
+
+/** SHA-256 of the last aggregated model of a run. */
+async function modelHash(cli: Cli, run: ShownRun): Promise<string> {
+  const { path } = run.steps['iteration_2_aggregation']!.outputs['aggregated_output']!;
+  const [, datastore, below] = /datastores\/([^/]+)\/paths\/(.+)/.exec(path)!;
+  return sha256(
+    await readFile(join(cli.home, 'workspaces/aml-fldemo/datastores', datastore!, below!, 'model.safetensors')),
+  );
+}
+
+const submit = (cli: Cli, ...options: string[]) =>
+  cli
+    .ok('submit', 'pneumonia', '--config', 'config.yaml', '--json', ...options)
+    .then((text) => JSON.parse(text) as { id: string; status: string });
+
+test('two runs, on one core and on two, give the same model; the last one has its report', async (context) => {
+  const cli = await hospitals(context);
+  const hashes: string[] = [];
+  for (const cores of ['1', '2']) {
+    const { id, status } = await submit(cli, '--wait', '--cores', cores);
+    assert.equal(status, 'COMPLETED');
+    hashes.push(await modelHash(cli, await show(cli, id)));
+  }
+  assert.equal(hashes[0], hashes[1]);
+
+  await cli.ok('run', 'report', '--output', 'report.html');
+  const report = await readFile(join(cli.folder, 'report.html'), 'utf8');
+  assert.match(report, /synthetic/i);
+  assert.match(report, /<svg/);
+  assert.doesNotMatch(report, /(?:src|href)="https?:/);
+
+  const run = JSON.parse(await cli.ok('run', 'list', '--json')).at(-1) as { id: string };
+  const images = join(cli.home, 'workspaces/aml-fldemo/datastores/datastore_silo0/federated_learning/pneumonia/test');
+  const figures = JSON.parse(await cli.ok('model', 'evaluate', '--model', run.id, '--data', images, '--json'));
+  for (const name of ['n', 'auroc', 'accuracy', 'sensitivity', 'specificity', 'threshold'])
+    assert.equal(typeof figures[name], 'number', name);
+  assert.equal(figures.auroc_ci95.length, 2);
+
+  const evidence = JSON.parse(await cli.ok('run', 'report', run.id, '--json')).evidence;
+  const own = evidence.iterations.at(-1).silos[0].test;
+  const last = JSON.parse(
+    await cli.ok('model', 'evaluate', '--model', run.id, '--which', 'last', '--data', images, '--json'),
+  );
+  assert.deepEqual(
+    [last.n, last.auroc, last.confusion],
+    [own.n, own.auroc, own.confusion],
+    'a folder and the step agree',
+  );
+});
+
+test('a run killed with -9 and resumed redoes only unfinished steps and ends with the same bits', async (context) => {
+  const cli = await hospitals(context);
+  const { id: reference } = await submit(cli, '--wait');
+  const expected = await modelHash(cli, await show(cli, reference));
+
+  const killed = cli.start(['submit', 'pneumonia', '--config', 'config.yaml', '--wait']);
+  let id = '';
+  killed.stdout!.on('data', (chunk) => {
+    id ||= /Submitted run (\S+)/.exec(String(chunk))?.[1] ?? '';
+  });
+  // In the middle: the first aggregation is done, the second is not.
+  for (let waited = 0; ; waited += 50) {
+    assert.ok(waited < 120_000, 'the run never got to its second iteration');
+    await sleep(50);
+    if (id !== '' && (await show(cli, id)).steps['iteration_1_aggregation']?.outputs['aggregated_output']) break;
+  }
+  killed.kill('SIGKILL');
+  await new Promise((resolve) => killed.once('exit', resolve));
+  const before = await show(cli, id);
+  assert.equal(before.status, 'INTERRUPTED');
+  const done = Object.entries(before.steps).filter(([, { outputs }]) => Object.keys(outputs).length > 0);
+  assert.ok(done.length >= 8);
+
+  await cli.ok('run', 'resume', id);
+  const after = await show(cli, id);
+  assert.equal(after.status, 'COMPLETED');
+  for (const [step, { attempts }] of done) assert.equal(after.steps[step]!.attempts.length, attempts.length, step);
+  assert.equal(await modelHash(cli, after), expected);
+  assert.match(await cli.fails('run', 'resume', id), /it is completed, nothing is left to do/);
+});
+
+test('a run is submitted, cannot be resumed while it runs, is canceled with its children, and taken up again', async (context) => {
+  const cli = await hospitals(context);
+  await cli.write('config.yaml', pneumoniaConfig('').replace('epochs: 2', 'epochs: 500'));
+  const { id } = await submit(cli);
+  for (let waited = 0; !(await show(cli, id)).steps['iteration_1_silo0_training']; waited += 100) {
+    assert.ok(waited < 60_000, 'training never started');
+    await sleep(100);
+  }
+  assert.match(await cli.fails('run', 'resume', id), /it is already running/);
+  await cli.ok('run', 'cancel', id);
+  const canceled = await show(cli, id);
+  assert.equal(canceled.status, 'CANCELED');
+  assert.match(await cli.fails('run', 'cancel', id), /it has ended already: CANCELED/);
+});

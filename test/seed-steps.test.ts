@@ -1,0 +1,167 @@
+/** @file The Azure ML example's page, step by step, with its words; and what goes wrong, in one line each. */
+import assert from 'node:assert/strict';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openCli, pneumoniaConfig, uploadConfig } from './cli.ts';
+
+const WORKSPACE = ['--workspace_name', 'aml-fldemo', '--resource_group', 'rg', '--subscription_id', 's'];
+
+async function filesUnder(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+test('the steps of the page: provision, object id, policy, secrets, both pipelines offline', async (context) => {
+  const cli = await openCli(context);
+  assert.match(await cli.ok('provision'), /silo2-01 .* westeurope/);
+  assert.match(await cli.ok('provision'), /nothing changed/);
+  const id = JSON.parse(await cli.ok('account', 'show', '--query', 'id')) as string;
+  assert.match(id, /^[0-9a-f-]{36}$/);
+
+  const denied = await cli.fails('keyvault', 'secret', 'list', '--vault-name', 'kv-fldemo');
+  const command = /\(fedrad (.*)\)/.exec(denied)![1]!.split(' ');
+  assert.deepEqual(command.slice(0, 4), ['keyvault', 'set-policy', '-n', 'kv-fldemo']);
+  await cli.ok(
+    'keyvault',
+    'set-policy',
+    '-n',
+    'kv-fldemo',
+    '--secret-permissions',
+    'list',
+    'set',
+    'delete',
+    '--object-id',
+    id,
+  );
+  await cli.ok(
+    'keyvault',
+    'secret',
+    'set',
+    '--vault-name',
+    'kv-fldemo',
+    '--name',
+    'kaggleusername',
+    '--value',
+    'some-user-name',
+  );
+  await cli.run(['keyvault', 'secret', 'set', '--vault-name', 'kv-fldemo', '--name', 'kagglekey'], 'some-kaggle-key\n');
+  const listed = JSON.parse(await cli.ok('keyvault', 'secret', 'list', '--vault-name', 'kv-fldemo', '--json')) as {
+    name: string;
+  }[];
+  assert.deepEqual(
+    listed.map(({ name }) => name),
+    ['kagglekey', 'kaggleusername'],
+  );
+  assert.match(
+    await cli.fails('keyvault', 'secret', 'show', '--vault-name', 'kv-fldemo', '--name', 'kagglekey'),
+    /no permission to get/,
+  );
+
+  for (const pipeline of [['upload-data', '--example', 'PNEUMONIA'], ['pneumonia']]) {
+    assert.match(
+      await cli.ok('submit', ...pipeline, ...WORKSPACE, '--offline'),
+      /checked against workspace aml-fldemo .*\nThe pipeline was NOT submitted/,
+    );
+  }
+  for (const file of await filesUnder(cli.home)) {
+    assert.doesNotMatch(await readFile(file, 'latin1'), /some-user-name|some-kaggle-key/, file);
+    if (/key/.test(file) && !file.endsWith('.json')) assert.equal((await stat(file)).mode & 0o077, 0, file);
+  }
+});
+
+test('every command has help with an example', async (context) => {
+  const cli = await openCli(context);
+  for (const command of [
+    '',
+    'demo',
+    'provision',
+    'workspace show',
+    'account show',
+    'keyvault set-policy',
+    'keyvault secret set',
+    'keyvault secret list',
+    'keyvault secret show',
+    'keyvault secret delete',
+    'submit upload-data',
+    'submit pneumonia',
+    'run list',
+    'run show',
+    'run logs',
+    'run cancel',
+    'run resume',
+    'run report',
+    'model evaluate',
+    'model predict',
+  ]) {
+    assert.match(await cli.ok(...command.split(' ').filter(Boolean), '--help'), /Example:\n {2}fedrad/, command);
+  }
+});
+
+test('bad input is one line that says where, what and what to do', async (context) => {
+  const cli = await openCli(context);
+  const submit = async (config: string, ...more: string[]) => {
+    await cli.write('config.yaml', config);
+    return cli.fails('submit', 'pneumonia', '--config', 'config.yaml', '--wait', ...more);
+  };
+  assert.match(await submit(pneumoniaConfig()), /no workspace.*\(fedrad provision\)/);
+  await cli.ok('provision');
+  const nowhere = await submit(pneumoniaConfig(), '--workspace_name', 'aml-fldmo');
+  assert.match(nowhere, /no workspace "aml-fldmo"; did you mean aml-fldemo\?/);
+  assert.match(
+    await submit(pneumoniaConfig().replace('datastore: datastore_silo1', 'datastore: datastore_silo9')),
+    /config.yaml: federated_learning.silos\[1\].datastore: no datastore "datastore_silo9"; did you mean/,
+  );
+  assert.match(
+    await submit(pneumoniaConfig().replace('silo2-01', 'silo7-01')),
+    /silos\[2\].computes\[0\]: no compute "silo7-01"/,
+  );
+  assert.match(
+    await submit(pneumoniaConfig().replace('datastore_silo1/paths', 'datastore_silo2/paths')),
+    /silos\[1\].silo_data.path: compute silo1-01 may not read datastore_silo2/,
+  );
+  assert.match(await submit(pneumoniaConfig()), /nothing lies at azureml:.*fedrad submit upload-data/);
+  assert.match(await submit(pneumoniaConfig('  dp: true')), /differential privacy .* not available/);
+  assert.match(
+    await cli.fails('submit', 'pneumonia', '--config', 'missing.yaml'),
+    /missing.yaml: cannot read the config/,
+  );
+  assert.match(await cli.fails('run', 'show'), /there is no run yet/);
+  assert.match(await cli.fails('model', 'predict', '--model', './nothing', 'x.png'), /no model here/);
+  await writeFile(join(cli.folder, 'model.safetensors'), 'not a model');
+  assert.match(
+    await cli.fails('model', 'predict', '--model', './model.safetensors', 'x.png'),
+    /not a safetensors file/,
+  );
+  await cli.write('upload.yaml', uploadConfig(`folder:${cli.folder}/home`));
+  assert.match(await cli.ok('run', 'list'), /no runs yet/);
+  const { code, stderr } = await cli.run([
+    'submit',
+    'upload-data',
+    '--example',
+    'PNEUMONIA',
+    '--config',
+    'upload.yaml',
+    '--wait',
+  ]);
+  assert.equal(code, 1);
+  assert.match(stderr, /FAILED: silo_0_upload_data: folder .*: .*NORMAL/);
+  assert.doesNotMatch(stderr, /trying again/);
+  const { code: usage } = await cli.run(['submit', 'pneumonia', '--no-such-option']);
+  assert.equal(usage, 1);
+});
+
+test('an update with NaN stops the run with the name of the silo', async (context) => {
+  const cli = await openCli(context);
+  await cli.ok('provision');
+  await cli.write('upload.yaml', uploadConfig('phantom:40'));
+  await cli.ok('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', 'upload.yaml', '--wait');
+  // A learning rate this large makes the loss overflow in the first epoch.
+  await cli.write('config.yaml', pneumoniaConfig('  lr: 10'));
+  const { code, stderr } = await cli.run(['submit', 'pneumonia', '--config', 'config.yaml', '--wait']);
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /FAILED: iteration_1_silo\d_training: training: the loss is (NaN|Infinity) in epoch \d, batch \d+ \(lower the learning rate\)/,
+  );
+});
