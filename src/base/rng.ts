@@ -32,13 +32,12 @@ export function philox4x32(c0: number, c1: number, c2: number, c3: number, key: 
   out[3] = x3;
 }
 
-/** The high 32 bits of the 64-bit product of two unsigned 32-bit words. */
+/** The high 32 bits of the 64-bit product of two unsigned 32-bit words; no partial sum below exceeds 32 bits. */
 function multiplyHigh(a: number, b: number): number {
-  const [aHigh, aLow] = [a >>> 16, a & 0xffff];
-  const [bHigh, bLow] = [b >>> 16, b & 0xffff];
-  const middle = aHigh * bLow + ((aLow * bLow) >>> 16);
-  const carry = (middle & 0xffff) + aLow * bHigh;
-  return aHigh * bHigh + Math.floor(middle / 65536) + Math.floor(carry / 65536);
+  const [aHigh, aLow, bHigh, bLow] = [a >>> 16, a & 0xffff, b >>> 16, b & 0xffff];
+  const middle = (Math.imul(aHigh, bLow) + (Math.imul(aLow, bLow) >>> 16)) | 0;
+  const carry = ((middle & 0xffff) + Math.imul(aLow, bHigh)) | 0;
+  return (Math.imul(aHigh, bHigh) + (middle >>> 16) + (carry >>> 16)) | 0;
 }
 
 /** The key of the stream named by a seed and labels. */

@@ -35,13 +35,20 @@ export function convertDense(
   direction: Direction,
 ): void {
   const K = pixels * channels;
+  // A cache line's worth of pixels at a time, because the 32 rows of a block are often a multiple of 4096 bytes apart.
+  const tile = 8;
   for (let block = 0; block < hidden / 32; block++) {
     for (let channel = 0; channel < channels; channel++) {
-      for (let pixel = 0; pixel < pixels; pixel++) {
-        const b = (block * K + pixel * channels + channel) * 32;
-        const a = block * 32 * K + channel * pixels + pixel;
-        if (direction === 'fromTorch') for (let n = 0; n < 32; n++) kernel[b + n] = torch[a + n * K]!;
-        else for (let n = 0; n < 32; n++) torch[a + n * K] = kernel[b + n]!;
+      for (let first = 0; first < pixels; first += tile) {
+        const last = Math.min(pixels, first + tile);
+        for (let n = 0; n < 32; n++) {
+          const row = (block * 32 + n) * K + channel * pixels;
+          const column = (block * K + channel) * 32 + n;
+          for (let pixel = first; pixel < last; pixel++) {
+            if (direction === 'fromTorch') kernel[column + pixel * channels * 32] = torch[row + pixel]!;
+            else torch[row + pixel] = kernel[column + pixel * channels * 32]!;
+          }
+        }
       }
     }
   }

@@ -140,7 +140,8 @@ export function planMemory(network: Network, batchSize: number, threadCount: num
   const hiddenGradient = floats(batchSize * hidden);
   const outputGradient = floats(batchSize * features);
 
-  const denseLists = batchSize * 1056;
+  // Forward 128 entries of 8 bytes and an end an image, backward 32 entries, sums and ends (kernels/src/dense.ts).
+  const denseLists = Math.max(batchSize * (128 * 8 + 4), batchSize * 32 * (8 + 16) + 32 * 4);
   const listBytes = Math.max(denseLists, ...geometry.map(backwardScratch));
   const widest = Math.max(...network.channels);
   const threads = Array.from(
@@ -149,6 +150,7 @@ export function planMemory(network: Network, batchSize: number, threadCount: num
       // The first block reads up to 4 bytes past its input.
       input: take((network.imageSize + 2) ** 2 * 4 + 16),
       inputGradients: geometry.map(({ size, inputs }, i) => (i === 0 ? 0 : floats((size + 2) ** 2 * inputs))),
+      // 24 tiles of 16 elements by channel, and sums of 6 tiles for 8 outputs (kernels/src/winograd.ts).
       tiles: floats(24 * 16 * widest + 6 * 16 * 8),
       lists: take(listBytes),
     }),
