@@ -38,13 +38,13 @@ export interface DatastorePath {
 
 const URI = /^azureml:\/\/datastores\/([^/]+)\/paths\/(.+)$/s;
 
-/** Splits `azureml://datastores/<datastore>/paths/<path>`. @throws FedradError for anything else */
-export function parseDatastoreUri(uri: string): DatastorePath {
+/** Splits `azureml://datastores/<datastore>/paths/<path>`; `where` is its place. @throws FedradError for anything else */
+export function parseDatastoreUri(uri: string, where = 'path'): DatastorePath {
   const [, datastore, path] =
     URI.exec(uri) ??
     fail(
-      JSON.stringify(uri),
-      'expected a path in a datastore',
+      where,
+      `expected a path in a datastore, got ${JSON.stringify(uri)}`,
       'write azureml://datastores/<datastore>/paths/<path>, for example azureml://datastores/datastore_silo0/paths/pneumonia',
     );
   return { datastore: datastore!, path: checkDatastorePath(path!, uri) };
