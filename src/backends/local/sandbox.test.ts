@@ -1,6 +1,6 @@
 /** @file Runs a probe in the place of a training step, in the sandbox that the backend builds for it, and sees what it gets at. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import { type Graph, graphHash } from '../../pipelines/index.ts';
 import { findDatastore, newRunId, openRunHistory, openWorkspace, provisionWorkspace } from '../../workspace/index.ts';
 import { localBackend } from './local-backend.ts';
-import { detectSandbox, type SandboxKind } from './sandbox.ts';
+import { confine, detectSandbox, type SandboxKind } from './sandbox.ts';
 
 async function probe(context: TestContext, sandbox: SandboxKind): Promise<string[]> {
   const folder = await mkdtemp(join(tmpdir(), 'fedrad-sandbox-'));
@@ -143,6 +143,16 @@ test('in bubblewrap a training step gets at nothing but its own inputs, not even
     log.some((line) => line.startsWith('worker: open a socket')),
     'the worker thread must have run',
   );
+});
+
+test('in bubblewrap a step has no capability, also as root', {
+  skip: detectSandbox() === 'bubblewrap' ? false : 'bubblewrap does not work on this machine',
+}, () => {
+  const nothing = { read: [], write: [], network: false, workerThreads: false, addons: false };
+  const { file, args } = confine('bubblewrap', nothing, 'unused.js', []);
+  const sandbox = args.slice(0, args.indexOf('--') + 1);
+  const { stdout } = spawnSync(file, [...sandbox, '/bin/grep', 'CapEff', '/proc/self/status'], { encoding: 'utf8' });
+  assert.match(stdout, /CapEff:\s+0+\n/);
 });
 
 test("with Node's permissions alone a training step gets at nothing either, and gets no worker thread", async (context) => {
