@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { canonicalJson, fail, messageOf, sha256 } from '../base/index.ts';
 import { concurrently } from './concurrently.ts';
 import { decodeRadiograph } from './decode.ts';
-import { failDiskFull, isDiskFull } from './disk.ts';
+import { failDiskFull, isDiskFull, withoutPath } from './disk.ts';
 import { SPLITS, type Split } from './layout.ts';
 import {
   countSplits,
@@ -87,16 +87,23 @@ const cacheKey = ({ synthetic, files }: Manifest, imageSize: number): string =>
     ]),
   );
 
+interface Indexed {
+  readonly file: ManifestFile;
+  /** Position in the manifest. */
+  readonly index: number;
+}
+
 async function decodeAll({ files, synthetic }: Manifest, { data, output, imageSize, onProgress }: PrepareRequest) {
+  const indexed: Indexed[] = files.map((file, index) => ({ file, index }));
   let done = 0;
   for (const split of SPLITS) {
-    const own = files.filter((file) => file.split === split);
+    const own = indexed.filter(({ file }) => file.split === split);
     const hash = createHash('sha256');
     {
       await using handle = await open(join(output, `${split}.u8`), 'w');
       for (let from = 0; from < own.length; from += BATCH_IMAGES) {
         const batch = own.slice(from, from + BATCH_IMAGES);
-        for (const image of await concurrently(batch, CONCURRENCY, (file) => decodeFile(data, file, imageSize))) {
+        for (const image of await concurrently(batch, CONCURRENCY, (image) => decodeFile(data, image, imageSize))) {
           hash.update(image);
           await handle.appendFile(image);
         }
@@ -108,22 +115,23 @@ async function decodeAll({ files, synthetic }: Manifest, { data, output, imageSi
       version: 1,
       synthetic,
       imageSize,
-      labels: own.map(({ label }) => (label === 'PNEUMONIA' ? 1 : 0)),
-      patients: own.map(({ patient }) => patient),
+      labels: own.map(({ file }) => (file.label === 'PNEUMONIA' ? 1 : 0)),
+      patients: own.map(({ file }) => file.patient),
       sha256: hash.digest('hex'),
     };
     await writeJson(join(output, `${split}.json`), header);
   }
 }
 
-async function decodeFile(data: string, file: ManifestFile, imageSize: number): Promise<Uint8Array> {
-  const path = join(data, file.path);
+async function decodeFile(data: string, { file, index }: Indexed, imageSize: number): Promise<Uint8Array> {
+  // The name may be a patient's: whoever is in the hospital finds it in the manifest.
+  const where = `files[${index}] of manifest.json (${file.split}, ${file.label}, SHA-256 ${file.sha256.slice(0, 8)}...)`;
   const remedy = 'run upload-data for this hospital again';
-  const bytes = await readFile(path).catch((error: unknown) =>
-    fail(path, `cannot be read: ${messageOf(error)}`, remedy, error),
+  const bytes = await readFile(join(data, file.path)).catch((error: unknown) =>
+    fail(where, `the image cannot be read: ${withoutPath(error)}`, remedy),
   );
-  if (sha256(bytes) !== file.sha256) fail(path, 'changed since it was imported', remedy);
-  return decodeRadiograph(bytes, imageSize).catch((error: unknown) => fail(path, messageOf(error), remedy, error));
+  if (sha256(bytes) !== file.sha256) fail(where, 'the image changed since it was imported', remedy);
+  return decodeRadiograph(bytes, imageSize).catch((error: unknown) => fail(where, messageOf(error), remedy, error));
 }
 
 /** Whether a cache entry is there and every array has the hash it was made with. */
