@@ -4,8 +4,8 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { copyFile, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { canonicalJson, fail, messageOf, sha256 } from '../base/index.ts';
 import { concurrently } from './concurrently.ts';
 import { decodeRadiograph } from './decode.ts';
@@ -49,6 +49,9 @@ const DECODER_VERSION = 1;
 const CONCURRENCY = 4;
 /** Images in memory before they are written. */
 const BATCH_IMAGES = 64;
+const PARTIAL = '.partial';
+/** Unfinished cache entries younger than a day may be the work of another run. */
+const PARTIAL_AGE_MS = 24 * 60 * 60 * 1000;
 const FILES = SPLITS.flatMap((split) => [`${split}.u8`, `${split}.json`]);
 
 /**
@@ -147,12 +150,25 @@ async function isIntact(folder: string): Promise<boolean> {
 
 /** Puts the arrays into the cache under their final name in one step; two runs may do so at once. */
 async function store(output: string, cached: string): Promise<void> {
-  const partial = `${cached}.${randomUUID()}.partial`;
+  await sweepPartials(dirname(cached));
+  const partial = `${cached}.${randomUUID()}${PARTIAL}`;
   await mkdir(partial, { recursive: true });
   await copyFiles(output, partial);
   await rm(cached, { recursive: true, force: true });
   // The other run's entry has the same bytes: whoever comes second steps back.
   await rename(partial, cached).catch(() => rm(partial, { recursive: true, force: true }));
+}
+
+/** Removes what killed runs left in the cache. */
+async function sweepPartials(cache: string): Promise<void> {
+  await mkdir(cache, { recursive: true });
+  for (const name of await readdir(cache)) {
+    if (!name.endsWith(PARTIAL)) continue;
+    const path = join(cache, name);
+    // Another run may sweep, or finish its own, at the same time.
+    const status = await stat(path).catch(() => undefined);
+    if (status && Date.now() - status.mtimeMs > PARTIAL_AGE_MS) await rm(path, { recursive: true, force: true });
+  }
 }
 
 async function copyFiles(from: string, to: string): Promise<void> {

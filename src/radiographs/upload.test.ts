@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -170,6 +170,26 @@ test('prepare decodes once: the second run comes from the cache with the same by
   assert.equal(repaired.summary.decoded, 60);
   assert.deepEqual(repaired.train, first.train);
   assert.equal((await run()).summary.decoded, 0);
+});
+
+test('prepare removes unfinished cache entries that are older than a day, and no younger one', async () => {
+  const imported = await request(PHANTOM);
+  await uploadData(imported);
+  const cache = await freshFolder();
+  for (const [name, hours] of [
+    ['a.old.partial', 25],
+    ['a.young.partial', 23],
+    ['finished', 99],
+  ] as const) {
+    await mkdir(join(cache, name));
+    await writeFile(join(cache, name, 'train.u8'), 'x');
+    const time = new Date(Date.now() - hours * 3_600_000);
+    await utimes(join(cache, name), time, time);
+  }
+  await prepare({ data: imported.output, output: await freshFolder(), cache, imageSize: 8 });
+  const left = await readdir(cache);
+  assert.equal(left.length, 3);
+  assert.ok(left.includes('a.young.partial') && left.includes('finished'));
 });
 
 test('prepare and readPrepared notice what was changed', async () => {
