@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -245,6 +246,31 @@ test('of two images with one name in NORMAL/ and normal/ the second is left out 
   const kept = (await readManifest(asked.output)).files.find(({ path }) => path.endsWith(`NORMAL/${name}`))!;
   assert.equal(sha256(await readFile(join(train, 'NORMAL', name!))), kept.sha256);
   assert.equal(sha256(await readFile(join(asked.output, kept.path))), kept.sha256);
+});
+
+test('an image that cannot be written is named by position and hash; one whose place is taken is set aside', async () => {
+  const first = await request(PHANTOM);
+  await uploadData(first);
+  const inTest = (await readManifest(first.output)).files.filter(({ split }) => split === 'test');
+  const disturbed = async (disturb: (output: string) => void) => {
+    const asked = await request(PHANTOM);
+    return uploadData({ ...asked, onProgress: (done) => done === 1 && disturb(asked.output) });
+  };
+  await assert.rejects(
+    disturbed((output) => rmSync(join(output, 'test'), { recursive: true })),
+    (error: Error) => {
+      assert.match(
+        error.message,
+        /^image \d+ \(test, (NORMAL|PNEUMONIA), SHA-256 [0-9a-f]{8}\.\.\.\): cannot be written/,
+      );
+      assert.doesNotMatch(inspect(error).replaceAll(/^ +at .*$/gm, ''), /person|png/);
+      return true;
+    },
+  );
+  const summary = await disturbed((output) => {
+    for (const { path } of inTest) writeFileSync(join(output, path), 'another');
+  });
+  assert.ok(summary.leftOut['same name twice']! > 0);
 });
 
 test('hospitals that read one source give it one hash, whatever their share; another source has another', async () => {

@@ -265,7 +265,10 @@ async function finish(
   const leftOut = examined.filter(({ reason }) => reason !== undefined);
   for (const { path, reason } of leftOut) {
     // Under that path lies the other of the name.
-    if (reason !== 'same name twice') await rm(join(output, path), { force: true });
+    if (reason === 'same name twice') continue;
+    await rm(join(output, path), { force: true }).catch((error: unknown) =>
+      fail(output, `an image left out cannot be removed: ${withoutPath(error)}`, 'check its permissions'),
+    );
   }
   const quarantine = leftOut.map(({ file, reason, detail }) => ({
     path: file.path,
