@@ -1,11 +1,12 @@
 /** @file A labelled set of images that can be read one by one, wherever it lies: folder, zip archive or phantoms. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fail, messageOf } from '../base/index.ts';
+import { fail } from '../base/index.ts';
+import { withoutPath } from './disk.ts';
 import { findLabelled, type LabelledFile } from './layout.ts';
 
 export interface Collection {
-  /** Sorted by class, then name. */
+  /** Sorted by class, name, path. */
   readonly files: readonly LabelledFile[];
   /** The bytes of one file. Rejects when it cannot be read; the others can still be. */
   read(file: LabelledFile): Promise<Uint8Array>;
@@ -18,7 +19,7 @@ const FOLDER_DEPTH = 8;
 /** A folder as a collection; `where` names it in errors. */
 export async function openFolder(folder: string, fileBytes: number): Promise<Collection> {
   const paths = await walk(folder, '', 0).catch((error: unknown) =>
-    fail(`folder ${folder}`, `cannot be read: ${messageOf(error)}`, 'check the path and its permissions', error),
+    fail(`folder ${folder}`, `cannot be read: ${withoutPath(error)}`, 'check the path and its permissions'),
   );
   return {
     files: findLabelled(paths, `folder ${folder}`),

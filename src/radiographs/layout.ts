@@ -31,7 +31,7 @@ const EXPECTED =
 export const byCodePoint = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
 /**
- * The labelled files among these paths (with `/`), sorted by class, then name. Of several folders with both classes it
+ * The labelled files among these paths (with `/`), sorted by class, name, path. Of several folders with both classes it
  * takes `train`, then the one nearest to the top; hidden files and `__MACOSX` do not count.
  * `where` names the source in errors: no such folder, several, or a class without files.
  */
@@ -51,7 +51,7 @@ export function findLabelled(paths: readonly string[], where: string): LabelledF
   }
   return chosen!
     .map(({ path, name, label }) => ({ path, name, label, patient: patientOf(name) }))
-    .sort((a, b) => byCodePoint(a.label, b.label) || byCodePoint(a.name, b.name));
+    .sort((a, b) => byCodePoint(a.label, b.label) || byCodePoint(a.name, b.name) || byCodePoint(a.path, b.path));
 }
 
 function labelled(path: string) {

@@ -33,18 +33,28 @@ export type Manifest = z.output<typeof manifestSchema>;
 export type ManifestFile = Manifest['files'][number];
 
 /** Why an image is not used. */
-export type LeftOutReason = UnusableReason | 'cannot be read' | 'exact duplicate' | 'same image under both labels';
+export type LeftOutReason =
+  | UnusableReason
+  | 'cannot be read'
+  | 'same name twice'
+  | 'exact duplicate'
+  | 'same image under both labels';
 
 export interface ImageCounts {
   readonly images: number;
   readonly patients: number;
 }
 
-/** What was imported at one hospital: counts only, no name and no path. */
+/** What was imported at one hospital: counts and one hash, no name and no path. */
 export interface ImportSummary {
   /** Phantoms, not patients. */
   readonly synthetic: boolean;
   readonly source: 'kaggle' | 'folder' | 'zip' | 'phantom';
+  /**
+   * SHA-256 over the sorted `<class>/<name>` of the whole source: the same at every hospital that reads the same one,
+   * so that shares of different partitions of it can be recognised.
+   */
+  readonly collectionSha256: string;
   readonly partition: Partition;
   readonly seed: number;
   readonly siloIndex: number;
@@ -91,6 +101,8 @@ export async function readManifest(folder: string): Promise<Manifest> {
   try {
     return manifestSchema.parse(JSON.parse(text));
   } catch (error) {
-    return fail(path, `not a manifest of upload-data: ${messageOf(error)}`, remedy, error);
+    // A syntax error quotes the text, and with it the name of an image.
+    const problem = error instanceof SyntaxError ? 'it is not JSON' : messageOf(error);
+    return fail(path, `not a manifest of upload-data: ${problem}`, remedy);
   }
 }

@@ -4,12 +4,12 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { copyFile, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { canonicalJson, fail, messageOf, sha256 } from '../base/index.ts';
 import { concurrently } from './concurrently.ts';
 import { decodeRadiograph } from './decode.ts';
-import { failDiskFull, isDiskFull } from './disk.ts';
+import { failDiskFull, isDiskFull, withoutPath } from './disk.ts';
 import { SPLITS, type Split } from './layout.ts';
 import {
   countSplits,
@@ -49,6 +49,9 @@ const DECODER_VERSION = 1;
 const CONCURRENCY = 4;
 /** Images in memory before they are written. */
 const BATCH_IMAGES = 64;
+const PARTIAL = '.partial';
+/** Unfinished cache entries younger than a day may be the work of another run. */
+const PARTIAL_AGE_MS = 24 * 60 * 60 * 1000;
 const FILES = SPLITS.flatMap((split) => [`${split}.u8`, `${split}.json`]);
 
 /**
@@ -87,16 +90,23 @@ const cacheKey = ({ synthetic, files }: Manifest, imageSize: number): string =>
     ]),
   );
 
+interface Indexed {
+  readonly file: ManifestFile;
+  /** Position in the manifest. */
+  readonly index: number;
+}
+
 async function decodeAll({ files, synthetic }: Manifest, { data, output, imageSize, onProgress }: PrepareRequest) {
+  const indexed: Indexed[] = files.map((file, index) => ({ file, index }));
   let done = 0;
   for (const split of SPLITS) {
-    const own = files.filter((file) => file.split === split);
+    const own = indexed.filter(({ file }) => file.split === split);
     const hash = createHash('sha256');
     {
       await using handle = await open(join(output, `${split}.u8`), 'w');
       for (let from = 0; from < own.length; from += BATCH_IMAGES) {
         const batch = own.slice(from, from + BATCH_IMAGES);
-        for (const image of await concurrently(batch, CONCURRENCY, (file) => decodeFile(data, file, imageSize))) {
+        for (const image of await concurrently(batch, CONCURRENCY, (image) => decodeFile(data, image, imageSize))) {
           hash.update(image);
           await handle.appendFile(image);
         }
@@ -108,22 +118,23 @@ async function decodeAll({ files, synthetic }: Manifest, { data, output, imageSi
       version: 1,
       synthetic,
       imageSize,
-      labels: own.map(({ label }) => (label === 'PNEUMONIA' ? 1 : 0)),
-      patients: own.map(({ patient }) => patient),
+      labels: own.map(({ file }) => (file.label === 'PNEUMONIA' ? 1 : 0)),
+      patients: own.map(({ file }) => file.patient),
       sha256: hash.digest('hex'),
     };
     await writeJson(join(output, `${split}.json`), header);
   }
 }
 
-async function decodeFile(data: string, file: ManifestFile, imageSize: number): Promise<Uint8Array> {
-  const path = join(data, file.path);
+async function decodeFile(data: string, { file, index }: Indexed, imageSize: number): Promise<Uint8Array> {
+  // The name may be a patient's: whoever is in the hospital finds it in the manifest.
+  const where = `files[${index}] of manifest.json (${file.split}, ${file.label}, SHA-256 ${file.sha256.slice(0, 8)}...)`;
   const remedy = 'run upload-data for this hospital again';
-  const bytes = await readFile(path).catch((error: unknown) =>
-    fail(path, `cannot be read: ${messageOf(error)}`, remedy, error),
+  const bytes = await readFile(join(data, file.path)).catch((error: unknown) =>
+    fail(where, `the image cannot be read: ${withoutPath(error)}`, remedy),
   );
-  if (sha256(bytes) !== file.sha256) fail(path, 'changed since it was imported', remedy);
-  return decodeRadiograph(bytes, imageSize).catch((error: unknown) => fail(path, messageOf(error), remedy, error));
+  if (sha256(bytes) !== file.sha256) fail(where, 'the image changed since it was imported', remedy);
+  return decodeRadiograph(bytes, imageSize).catch((error: unknown) => fail(where, messageOf(error), remedy, error));
 }
 
 /** Whether a cache entry is there and every array has the hash it was made with. */
@@ -139,12 +150,25 @@ async function isIntact(folder: string): Promise<boolean> {
 
 /** Puts the arrays into the cache under their final name in one step; two runs may do so at once. */
 async function store(output: string, cached: string): Promise<void> {
-  const partial = `${cached}.${randomUUID()}.partial`;
+  await sweepPartials(dirname(cached));
+  const partial = `${cached}.${randomUUID()}${PARTIAL}`;
   await mkdir(partial, { recursive: true });
   await copyFiles(output, partial);
   await rm(cached, { recursive: true, force: true });
   // The other run's entry has the same bytes: whoever comes second steps back.
   await rename(partial, cached).catch(() => rm(partial, { recursive: true, force: true }));
+}
+
+/** Removes what killed runs left in the cache. */
+async function sweepPartials(cache: string): Promise<void> {
+  await mkdir(cache, { recursive: true });
+  for (const name of await readdir(cache)) {
+    if (!name.endsWith(PARTIAL)) continue;
+    const path = join(cache, name);
+    // Another run may sweep, or finish its own, at the same time.
+    const status = await stat(path).catch(() => undefined);
+    if (status && Date.now() - status.mtimeMs > PARTIAL_AGE_MS) await rm(path, { recursive: true, force: true });
+  }
 }
 
 async function copyFiles(from: string, to: string): Promise<void> {

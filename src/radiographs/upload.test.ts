@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { rmSync, writeFileSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { inspect } from 'node:util';
+import { sha256 } from '../base/index.ts';
 import { readManifest } from './manifest.ts';
 import { partitionSchema } from './partition.ts';
 import { openPhantoms } from './phantoms.ts';
@@ -127,7 +130,7 @@ test('a class without usable image, a missing class and a filled folder are refu
   await assert.rejects(uploadData(await request({ kind: 'folder', path: join(folder, 'nowhere') })), /cannot be read/);
   await assert.rejects(
     uploadData(await request(PHANTOM, { output: source })),
-    /expected an empty folder, found "chest_xray"/,
+    /expected an empty folder, found 1 files or folders/,
   );
 });
 
@@ -170,6 +173,26 @@ test('prepare decodes once: the second run comes from the cache with the same by
   assert.equal((await run()).summary.decoded, 0);
 });
 
+test('prepare removes unfinished cache entries that are older than a day, and no younger one', async () => {
+  const imported = await request(PHANTOM);
+  await uploadData(imported);
+  const cache = await freshFolder();
+  for (const [name, hours] of [
+    ['a.old.partial', 25],
+    ['a.young.partial', 23],
+    ['finished', 99],
+  ] as const) {
+    await mkdir(join(cache, name));
+    await writeFile(join(cache, name, 'train.u8'), 'x');
+    const time = new Date(Date.now() - hours * 3_600_000);
+    await utimes(join(cache, name), time, time);
+  }
+  await prepare({ data: imported.output, output: await freshFolder(), cache, imageSize: 8 });
+  const left = await readdir(cache);
+  assert.equal(left.length, 3);
+  assert.ok(left.includes('a.young.partial') && left.includes('finished'));
+});
+
 test('prepare and readPrepared notice what was changed', async () => {
   const imported = await request(PHANTOM);
   await uploadData(imported);
@@ -181,10 +204,103 @@ test('prepare and readPrepared notice what was changed', async () => {
   await assert.rejects(readPrepared(output, 'train'), /train.u8: its SHA-256 is not the one/);
   await writeFile(join(output, 'train.u8'), array.subarray(1));
   await assert.rejects(readPrepared(output, 'train'), /expected \d+ images of 8 x 8 bytes/);
-  const [file] = (await readManifest(imported.output)).files;
-  await writeFile(join(imported.output, file!.path), 'x');
+});
+
+test('an image that changed or is gone is named by split, class, position and hash, never by its file', async () => {
+  const imported = await request(PHANTOM);
+  await uploadData(imported);
+  const { files } = await readManifest(imported.output);
+  const index = files.findIndex(({ split, label }) => split === 'train' && label === 'PNEUMONIA');
+  const file = files[index]!;
+  const refused = async (message: string) =>
+    assert.rejects(prepare({ data: imported.output, output: await freshFolder(), imageSize: 8 }), (error: Error) => {
+      const which = `files[${index}] of manifest.json (train, PNEUMONIA, SHA-256 ${file.sha256.slice(0, 8)}...)`;
+      assert.ok(error.message.startsWith(`${which}: ${message}`), error.message);
+      assert.doesNotMatch(inspect(error).replaceAll(/^ +at .*$/gm, ''), /person|png/);
+      return true;
+    });
+  await writeFile(join(imported.output, file.path), 'x');
+  await refused('the image changed since it was imported');
+  await rm(join(imported.output, file.path));
+  await refused('the image cannot be read: ENOENT: no such file or directory (run upload-data');
+  await writeFile(join(imported.output, 'manifest.json'), '{"path": person1.png}');
+  await assert.rejects(readManifest(imported.output), (error: Error) => {
+    assert.match(error.message, /it is not JSON/);
+    assert.doesNotMatch(inspect(error), /person/);
+    return true;
+  });
+});
+
+test('of two images with one name in NORMAL/ and normal/ the second is left out and counted', async (t) => {
+  const [folder, train] = await trainFolder();
+  const [name, other] = (await readdir(join(train, 'NORMAL'))).sort();
+  await mkdir(join(train, 'normal'), { recursive: true });
+  // Other bytes under the name: not an exact duplicate.
+  const bytes = Buffer.concat([await readFile(join(train, 'NORMAL', other!)), Buffer.from('after the end')]);
+  await writeFile(join(train, 'normal', name!), bytes);
+  if ((await readdir(train)).length < 3) return t.skip('this disk does not tell upper from lower case');
+  const asked = await request({ kind: 'folder', path: folder });
+  const summary = await uploadData(asked);
+  assert.deepEqual(summary.leftOut, { 'same name twice': 1 });
+  assert.equal(summary.used, 60);
+  const kept = (await readManifest(asked.output)).files.find(({ path }) => path.endsWith(`NORMAL/${name}`))!;
+  assert.equal(sha256(await readFile(join(train, 'NORMAL', name!))), kept.sha256);
+  assert.equal(sha256(await readFile(join(asked.output, kept.path))), kept.sha256);
+});
+
+test('an image that cannot be written is named by position and hash; one whose place is taken is set aside', async () => {
+  const first = await request(PHANTOM);
+  await uploadData(first);
+  const inTest = (await readManifest(first.output)).files.filter(({ split }) => split === 'test');
+  const disturbed = async (disturb: (output: string) => void) => {
+    const asked = await request(PHANTOM);
+    return uploadData({ ...asked, onProgress: (done) => done === 1 && disturb(asked.output) });
+  };
   await assert.rejects(
-    prepare({ data: imported.output, output: await freshFolder(), imageSize: 8 }),
-    /changed since it was imported/,
+    disturbed((output) => rmSync(join(output, 'test'), { recursive: true })),
+    (error: Error) => {
+      assert.match(
+        error.message,
+        /^image \d+ \(test, (NORMAL|PNEUMONIA), SHA-256 [0-9a-f]{8}\.\.\.\): cannot be written/,
+      );
+      assert.doesNotMatch(inspect(error).replaceAll(/^ +at .*$/gm, ''), /person|png/);
+      return true;
+    },
   );
+  const summary = await disturbed((output) => {
+    for (const { path } of inTest) writeFileSync(join(output, path), 'another');
+  });
+  assert.ok(summary.leftOut['same name twice']! > 0);
+});
+
+test('hospitals that read one source give it one hash, whatever their share; another source has another', async () => {
+  const shares = await Promise.all(
+    [0, 1, 2].map(async (siloIndex) =>
+      uploadData(
+        await request(
+          { kind: 'folder', path: source },
+          {
+            siloIndex,
+            siloCount: 3,
+            seed: siloIndex,
+            partition: partitionSchema.parse({ method: siloIndex === 2 ? 'round-robin' : 'patient-disjoint' }),
+          },
+        ),
+      ),
+    ),
+  );
+  const names = await Promise.all(
+    ['NORMAL', 'PNEUMONIA'].map(async (label) =>
+      (await readdir(join(source, 'chest_xray/train', label))).sort().map((name) => `${label}/${name}\n`),
+    ),
+  );
+  const expected = sha256(names.flat().join(''));
+  assert.deepEqual(
+    shares.map(({ collectionSha256 }) => collectionSha256),
+    [expected, expected, expected],
+  );
+  const [folder, train] = await trainFolder();
+  await rm(join(train, names[0]![0]!.trim()));
+  const other = await uploadData(await request({ kind: 'folder', path: folder }));
+  assert.notEqual(other.collectionSha256, expected);
 });

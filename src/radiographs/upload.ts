@@ -10,7 +10,7 @@ import { fail, messageOf, sha256 } from '../base/index.ts';
 import { type Collection, openFolder } from './collection.ts';
 import { concurrently } from './concurrently.ts';
 import { checkRadiograph, UnusableImage } from './decode.ts';
-import { failDiskFull, isDiskFull } from './disk.ts';
+import { codeOf, failDiskFull, isDiskFull, withoutPath } from './disk.ts';
 import { downloadKaggle, type KaggleCredentials } from './kaggle.ts';
 import { byCodePoint, CLASSES, SPLITS } from './layout.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
@@ -67,6 +67,7 @@ export async function uploadData(request: UploadRequest): Promise<ImportSummary>
     const summary: ImportSummary = {
       synthetic,
       source: source.kind,
+      collectionSha256: sha256(collection.files.map(({ label, name }) => `${label}/${name}\n`).join('')),
       partition,
       seed,
       siloIndex,
@@ -91,7 +92,7 @@ export async function uploadData(request: UploadRequest): Promise<ImportSummary>
 
 /** An image of this hospital after a look at it: written to the output, and perhaps to be left out. */
 interface Examined extends Placed {
-  /** `<split>/<class>/<file>`. */
+  /** See {@link pathOf}. */
   readonly path: string;
   /** Of the bytes; empty when they could not be read. */
   readonly hash: string;
@@ -137,9 +138,9 @@ async function openSource({
 
 async function requireEmpty(output: string): Promise<void> {
   await mkdir(output, { recursive: true });
-  const [entry] = await readdir(output);
-  if (entry !== undefined) {
-    fail(output, `expected an empty folder, found "${entry}"`, 'choose another folder, or empty this one');
+  const { length } = await readdir(output);
+  if (length > 0) {
+    fail(output, `expected an empty folder, found ${length} files or folders`, 'choose another, or empty this one');
   }
 }
 
@@ -151,17 +152,29 @@ async function examineAll(
   for (const split of SPLITS) {
     for (const label of CLASSES) await mkdir(join(output, split, label), { recursive: true });
   }
+  const repeated = withNameOfAnother(own);
   let done = 0;
-  return concurrently(own, CONCURRENCY, async (placed) => {
-    const examined = await examine(collection, placed, output);
+  return concurrently(own, CONCURRENCY, async (placed, index) => {
+    const examined = repeated.has(placed)
+      ? { ...placed, path: pathOf(placed), hash: '', reason: 'same name twice' as const }
+      : await examine(collection, placed, index, output);
     done += 1;
     onProgress?.(done, own.length, 'images checked');
     return examined;
   });
 }
 
-async function examine(collection: Collection, placed: Placed, output: string): Promise<Examined> {
-  const path = `${placed.split}/${placed.file.label}/${placed.file.name}`;
+/** `<split>/<class>/<file>`. */
+const pathOf = ({ split, file }: Placed): string => `${split}/${file.label}/${file.name}`;
+
+/** Images that would be written over another: NORMAL/a.png beside normal/a.png. The first by path is not among them. */
+function withNameOfAnother(own: readonly Placed[]): ReadonlySet<Placed> {
+  const byPath = [...Map.groupBy(own, pathOf).values()];
+  return new Set(byPath.flatMap((same) => same.toSorted((a, b) => byCodePoint(a.file.path, b.file.path)).slice(1)));
+}
+
+async function examine(collection: Collection, placed: Placed, index: number, output: string): Promise<Examined> {
+  const path = pathOf(placed);
   let bytes: Uint8Array;
   try {
     bytes = await collection.read(placed.file);
@@ -175,7 +188,15 @@ async function examine(collection: Collection, placed: Placed, output: string): 
     if (!(error instanceof UnusableImage)) throw error;
     return { ...placed, path, hash, reason: error.reason, detail: messageOf(error) };
   }
-  await writeFile(join(output, path), bytes, { flag: 'wx' });
+  try {
+    await writeFile(join(output, path), bytes, { flag: 'wx' });
+  } catch (error) {
+    // A disk that does not tell a.png from A.png.
+    if (codeOf(error) === 'EEXIST') return { ...placed, path, hash, reason: 'same name twice' };
+    if (isDiskFull(error)) throw error;
+    const which = `image ${index} (${placed.split}, ${placed.file.label}, SHA-256 ${hash.slice(0, 8)}...)`;
+    fail(which, `cannot be written: ${withoutPath(error)}`, 'check the folder that it is imported to');
+  }
   return { ...placed, path, hash };
 }
 
@@ -243,7 +264,13 @@ async function finish(
   summary: ImportSummary,
 ): Promise<void> {
   const leftOut = examined.filter(({ reason }) => reason !== undefined);
-  for (const { path } of leftOut) await rm(join(output, path), { force: true });
+  for (const { path, reason } of leftOut) {
+    // Under that path lies the other of the name.
+    if (reason === 'same name twice') continue;
+    await rm(join(output, path), { force: true }).catch((error: unknown) =>
+      fail(output, `an image left out cannot be removed: ${withoutPath(error)}`, 'check its permissions'),
+    );
+  }
   const quarantine = leftOut.map(({ file, reason, detail }) => ({
     path: file.path,
     label: file.label,

@@ -5,8 +5,9 @@
  */
 import { crc32 } from 'node:zlib';
 import yauzl, { type Entry, type ZipFile } from 'yauzl';
-import { FedradError, fail, messageOf } from '../base/index.ts';
+import { FedradError, fail } from '../base/index.ts';
 import type { Collection } from './collection.ts';
+import { withoutPath } from './disk.ts';
 import { findLabelled } from './layout.ts';
 import type { Limits } from './limits.ts';
 
@@ -20,7 +21,9 @@ const SYMBOLIC_LINK = 0o120000;
 export async function openZip(path: string, where: string, limits: Limits): Promise<Collection> {
   const damaged = (error: unknown): never => {
     if (error instanceof FedradError) throw error;
-    return fail(where, `not a usable zip archive: ${messageOf(error)}`, 'fetch it again, or check the path', error);
+    // yauzl ends some messages with the name of the entry, which may be a patient's.
+    const problem = withoutPath(error).replace(/(fileName|path): .*/s, '$1');
+    return fail(where, `not a usable zip archive: ${problem}`, 'fetch it again, or check the path');
   };
   const zip = await yauzl.openPromise(path, { autoClose: false }).catch(damaged);
   try {
@@ -43,26 +46,28 @@ async function listEntries(zip: ZipFile, where: string, limits: Limits): Promise
   }
   const entries = new Map<string, Entry>();
   let unpackedBytes = 0;
+  let number = 0;
   // yauzl itself refuses absolute paths and `..` while listing.
   for await (const entry of zip.eachEntry()) {
     const { fileName, uncompressedSize, compressedSize } = entry;
+    number += 1;
     // Nothing in a name may surprise a file system or a terminal.
     if (/\p{Cc}/u.test(fileName) || fileName.split('/').some((part) => Buffer.byteLength(part) > NAME_BYTES)) {
-      refuse(`${JSON.stringify(fileName.slice(0, 80))} is not a usable file name`);
+      refuse(`the name of entry ${number} is not a usable file name`);
     }
     // The upper half of the attributes is the Unix mode where a Unix program made the archive.
     if (((entry.externalFileAttributes >>> 16) & FILE_TYPE_MASK) === SYMBOLIC_LINK) {
-      refuse(`"${fileName}" is a symbolic link`);
+      refuse(`entry ${number} is a symbolic link`);
     }
     unpackedBytes += uncompressedSize;
     if (unpackedBytes > limits.unpackedBytes) refuse(`unpacks to more than ${limits.unpackedBytes} bytes`);
     if (uncompressedSize > limits.fileBytes) {
-      refuse(`"${fileName}" unpacks to ${uncompressedSize} bytes, more than the limit of ${limits.fileBytes}`);
+      refuse(`entry ${number} unpacks to ${uncompressedSize} bytes, more than the limit of ${limits.fileBytes}`);
     }
     if (uncompressedSize > MEBIBYTE && uncompressedSize > limits.ratio * compressedSize) {
-      refuse(`"${fileName}" unpacks to more than ${limits.ratio} times its packed size`);
+      refuse(`entry ${number} unpacks to more than ${limits.ratio} times its packed size`);
     }
-    if (entries.has(fileName)) refuse(`"${fileName}" is in it twice`);
+    if (entries.has(fileName)) refuse(`entry ${number} is in it twice`);
     if (!fileName.endsWith('/')) entries.set(fileName, entry);
   }
   return entries;

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatDatastoreUri, parseDatastoreUri } from './datastore.ts';
+import { parseDatastoreUri } from './datastore.ts';
 import { HOSTILE_PATHS } from './datastore-contract.ts';
 
-test('a datastore path is read and written as Azure ML writes it', () => {
+test('a datastore path is read as Azure ML writes it', () => {
   const uri = 'azureml://datastores/datastore_silo0/paths/federated learning/pneumonia-ä';
-  assert.deepEqual(parseDatastoreUri(uri), { datastore: 'datastore_silo0', path: 'federated learning/pneumonia-ä' });
-  assert.equal(formatDatastoreUri(parseDatastoreUri(`${uri}/`)), uri);
+  const expected = { datastore: 'datastore_silo0', path: 'federated learning/pneumonia-ä' };
+  assert.deepEqual(parseDatastoreUri(uri), expected);
+  assert.deepEqual(parseDatastoreUri(`${uri}/`), expected);
 });
 
 test('anything else is refused', () => {
@@ -24,6 +25,5 @@ test('anything else is refused', () => {
   }
   for (const path of HOSTILE_PATHS) {
     assert.throws(() => parseDatastoreUri(`azureml://datastores/d/paths/${path}`), { name: 'FedradError' });
-    assert.throws(() => formatDatastoreUri({ datastore: 'd', path }), { name: 'FedradError' });
   }
 });

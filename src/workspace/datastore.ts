@@ -16,8 +16,6 @@ export interface Datastore {
   exists(path: string): Promise<boolean>;
   /** The hash and size of the file or folder. */
   hash(path: string): Promise<ContentHash>;
-  /** Makes a new empty folder on the datastore's own disk, for an output that {@link publish} will move into place. */
-  stage(): Promise<string>;
   /**
    * Moves a finished file or folder from anywhere on this machine to its path, atomically: readers see nothing or all
    * of it, also after a power cut. What lies there already stays: the same content is success, other content an error.
@@ -49,10 +47,6 @@ export function parseDatastoreUri(uri: string, where = 'path'): DatastorePath {
     );
   return { datastore: datastore!, path: checkDatastorePath(path!, uri) };
 }
-
-/** The inverse of {@link parseDatastoreUri}. */
-export const formatDatastoreUri = ({ datastore, path }: DatastorePath): string =>
-  `azureml://datastores/${datastore}/paths/${checkDatastorePath(path, datastore)}`;
 
 /** The path without a final `/`. @throws FedradError unless it is relative, contained and written in one way only */
 export function checkDatastorePath(path: string, where: string): string {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { link, mkdir, mkdtemp, readdir, readFile, rename, rmdir, symlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, readdir, readFile, rename, rmdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { datastoreContract } from './datastore-contract.ts';
 import { openDirectoryDatastore } from './directory-datastore.ts';
-import { formatBytes, writeFileAtomic } from './disk.ts';
+import { besidePath, formatBytes, writeFileAtomic } from './disk.ts';
 import { replacedPath } from './into-place.ts';
 import { temporaryFolder } from './testing.ts';
 
@@ -36,7 +36,7 @@ test('a link that leads out is refused, also one that leads nowhere; one that st
 
 test('an output with a link in it is refused: the next step would read through it', async (t) => {
   const datastore = await openDirectoryDatastore('demo', join(await temporaryFolder(t), 'root'));
-  const folder = await datastore.stage();
+  const folder = await temporaryFolder(t);
   await symlink('/etc/passwd', join(folder, 'model'));
   await assert.rejects(datastore.publish(folder, 'out'), /expected a file or a folder, got a symbolic link/);
   await assert.rejects(datastore.publish(join(folder, 'model'), 'out'), /got a symbolic link/);
@@ -65,11 +65,45 @@ test('a replacement killed between its two renames: the next publish finds the o
   assert.deepEqual(await readdir(root), ['.fedrad-lock']);
 });
 
+test('unfinished work is never listed, and what is older than a day is gone when the datastore is opened', async (t) => {
+  const root = join(await temporaryFolder(t), 'root');
+  await mkdir(join(root, 'runs', '1'), { recursive: true });
+  const [old, young] = [besidePath(join(root, 'runs', '1', 'out')), besidePath(join(root, 'out'))];
+  const hours = (count: number) => new Date(Date.now() - count * 3_600_000);
+  for (const [folder, time] of [
+    [old, hours(25)],
+    [young, hours(23)],
+  ] as const) {
+    await mkdir(folder);
+    await writeFile(join(folder, 'half'), 'half');
+    await utimes(folder, time, time);
+  }
+  await writeFile(join(root, 'runs', '1', 'whole'), 'whole');
+  await writeFile(join(root, '.fedrad-lock'), '');
+  for (const kept of ['runs/1/whole', '.fedrad-lock']) await utimes(join(root, kept), hours(99), hours(99));
+  const datastore = await openDirectoryDatastore('demo', root);
+  assert.deepEqual(await datastore.list(''), ['runs/1/whole']);
+  assert.deepEqual(await readdir(join(root, 'runs', '1')), ['whole']);
+  assert.deepEqual((await readdir(root)).sort(), ['.fedrad-lock', basename(young), 'runs'].sort());
+});
+
+test('a datastore that is opened puts back what a killed replacement moved aside', async (t) => {
+  const root = join(await temporaryFolder(t), 'root');
+  await mkdir(root);
+  await writeFile(replacedPath(join(root, 'lost')), 'old');
+  await writeFile(replacedPath(join(root, 'done')), 'old');
+  await writeFile(join(root, 'done'), 'new');
+  const datastore = await openDirectoryDatastore('demo', root);
+  assert.deepEqual((await readdir(root)).sort(), ['.fedrad-lock', 'done', 'lost']);
+  assert.equal(await readFile(datastore.localPath('lost'), 'utf8'), 'old');
+  assert.equal(await readFile(datastore.localPath('done'), 'utf8'), 'new');
+});
+
 test('an output of many files keeps its hash whatever the order they were made in', async (t) => {
   const datastore = await openDirectoryDatastore('demo', join(await temporaryFolder(t), 'root'));
   const names = Array.from({ length: 50 }, (_, index) => `image ${index}.png`);
   const publishAll = async (order: readonly string[], path: string) => {
-    const folder = await datastore.stage();
+    const folder = await temporaryFolder(t);
     for (const name of order) await writeFile(join(folder, name), name.repeat(1000));
     return datastore.publish(folder, path);
   };

@@ -1,5 +1,4 @@
 /** @file A datastore that is a folder of this machine. */
-import { randomUUID } from 'node:crypto';
 import { lstatSync, realpathSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
@@ -8,10 +7,16 @@ import { hashContent, walk } from './content-hash.ts';
 import { checkDatastorePath, type Datastore } from './datastore.ts';
 import { explainFullDisk, flushFolder, makePrivateFolder, UNFINISHED } from './disk.ts';
 import { moveIntoPlace, replacedPath, statusOf } from './into-place.ts';
+import { sweepLeftovers } from './leftovers.ts';
 
-/** Opens the datastore `name` in the folder `root`, which is made where it is missing. */
+/**
+ * Opens the datastore `name` in the folder `root`, which is made where it is missing; what killed processes left there
+ * is swept.
+ */
 export async function openDirectoryDatastore(name: string, root: string): Promise<Datastore> {
   await makePrivateFolder(root);
+  const lockPath = join(root, `${UNFINISHED}lock`);
+  await sweepLeftovers(root, lockPath, Date.now());
   const where = `datastore "${name}"`;
   const localPath = (path: string): string => contained(root, checkDatastorePath(path, where), where);
 
@@ -30,18 +35,13 @@ export async function openDirectoryDatastore(name: string, root: string): Promis
       if (!(await statusOf(place))) return fail(where, `nothing lies at ${path}`, 'run the step that writes it first');
       return hashContent(place);
     },
-    stage: async () => {
-      const folder = join(root, `${UNFINISHED}${randomUUID()}`);
-      await makePrivateFolder(folder);
-      return folder;
-    },
     publish: async (finished, path, { replace = false } = {}) => {
       const place = localPath(path);
       if (!(await statusOf(finished))) return fail(where, `nothing to publish as ${path}: ${finished} is missing`);
       const content = await hashContent(finished, { flush: true });
       await explainFullDisk(where, root, content.bytes, async () => {
         const made = await mkdir(dirname(place), { recursive: true, mode: 0o700 });
-        await moveIntoPlace(finished, place, join(root, `${UNFINISHED}lock`), async () => {
+        await moveIntoPlace(finished, place, lockPath, async () => {
           if ((await hashContent(place)).sha256 === content.sha256) return false;
           if (replace) return true;
           return fail(

@@ -2,8 +2,8 @@
  * @file Writing to a disk that may fill up or lose power: whole files or none, and one clear line when space is short.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, rename, rm, statfs } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { fail } from '../base/index.ts';
 
 /** Files and folders of this name are unfinished work of fedrad: never listed, never addressable, free to be deleted. */
@@ -45,10 +45,48 @@ export async function flushFolder(folder: string): Promise<void> {
   await handle.sync();
 }
 
-/** Makes a folder of mode 0700, and those above it. */
-export const makePrivateFolder = async (path: string): Promise<void> => {
-  await mkdir(path, { recursive: true, mode: 0o700 });
-};
+/**
+ * Makes a folder of mode 0700, and those above it. One by one: Node's recursive `mkdir` never ends where a folder
+ * exists that takes no entries, such as /proc.
+ *
+ * @throws FedradError where the nearest existing parent is not a folder that this user may write to
+ */
+export async function makePrivateFolder(path: string): Promise<void> {
+  const missing: string[] = [];
+  let existing = resolve(path);
+  while ((await isFolder(existing)) === undefined) {
+    missing.unshift(existing);
+    existing = dirname(existing);
+  }
+  for (const folder of missing) {
+    try {
+      await mkdir(folder, { mode: 0o700 });
+    } catch (error) {
+      // Another process made it first.
+      if (codeOf(error) === 'EEXIST' && (await isFolder(folder))) continue;
+      refuseFolder(path, dirname(folder), error);
+    }
+  }
+  if (missing.length === 0 && !(await isFolder(existing))) refuseFolder(path, existing);
+}
+
+/** Whether a folder lies there; undefined for nothing. */
+async function isFolder(path: string): Promise<boolean | undefined> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    // Something on the way is not a folder, or may not be searched: making what is below it will say so.
+    if (codeOf(error) === 'ENOTDIR' || codeOf(error) === 'EACCES') return undefined;
+    throw error;
+  }
+}
+
+function refuseFolder(path: string, parent: string, cause?: unknown): never {
+  if (['ENOSPC', 'EDQUOT'].includes(codeOf(cause) ?? '')) throw cause;
+  const problem = `expected a folder that this user can write to, got ${parent}`;
+  return fail(path, codeOf(cause) ? `${problem} (${codeOf(cause)})` : problem, 'choose another folder', cause);
+}
 
 /**
  * Runs an action that needs about `neededBytes` on the disk of `folder`; a full disk or quota becomes one line with

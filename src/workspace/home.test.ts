@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { makePrivateFolder } from './disk.ts';
 import { homeExists, homeFolder, prepareHome } from './home.ts';
 import { runProcess, temporaryFolder, temporaryHome } from './testing.ts';
 import { signedInUser } from './user.ts';
@@ -33,6 +34,20 @@ test('a folder with other things in it does not become a home', async (t) => {
   await writeFile(join(folder, 'thesis.tex'), '');
   await assert.rejects(prepareHome(folder), /not a home of fedrad: it holds "thesis.tex" \(choose an empty or new/);
   assert.deepEqual(await readdir(folder), ['thesis.tex']);
+});
+
+test('where no folder can be made a home is refused in one line', async (t) => {
+  const file = join(await temporaryFolder(t), 'thesis.tex');
+  await writeFile(file, '');
+  await assert.rejects(makePrivateFolder(join(file, 'a', 'b')), {
+    name: 'FedradError',
+    message: /b: expected a folder that this user can write to, got .*thesis\.tex \(ENOTDIR\) \(choose another folder/,
+  });
+  await assert.rejects(makePrivateFolder(file), /expected a folder that this user can write to, got .*thesis\.tex \(/);
+  if (process.platform !== 'linux') return;
+  for (const home of ['/proc/x', '/proc/x/y/z']) {
+    await assert.rejects(prepareHome(home), /^FedradError: \/proc\/x.*: expected a folder .* got \/proc \(/);
+  }
 });
 
 test('an empty folder becomes a home and loses its open mode', async (t) => {

@@ -1,6 +1,6 @@
 /** What the other rooms may use of workspace. */
 export { type ContentHash, hashContent } from './content-hash.ts';
-export { type Datastore, type DatastorePath, formatDatastoreUri, parseDatastoreUri } from './datastore.ts';
+export { type Datastore, type DatastorePath, parseDatastoreUri } from './datastore.ts';
 export { openDirectoryDatastore } from './directory-datastore.ts';
 export { explainFullDisk, formatBytes } from './disk.ts';
 export { homeFolder } from './home.ts';
