@@ -1,6 +1,6 @@
 /**
  * @file Runs the pneumonia experiments on real radiographs and writes docs/results.md from what they gave:
- * `npm run results -- --data <folder with NORMAL/ and PNEUMONIA/, or with chest_xray/train> [--folder fedrad-results]`.
+ * `npm run results -- --data <folder with NORMAL/ and PNEUMONIA/, or with chest_xray/train> [--folder fedrad-results] [--only <experiment>]`.
  * A run that is finished is not run again; one that was interrupted is resumed.
  */
 import { spawnSync } from 'node:child_process';
@@ -61,7 +61,11 @@ interface ShownRun {
 
 const root = join(import.meta.dirname, '..');
 const { values } = parseArgs({
-  options: { data: { type: 'string' }, folder: { type: 'string', default: 'fedrad-results' } },
+  options: {
+    data: { type: 'string' },
+    only: { type: 'string' },
+    folder: { type: 'string', default: 'fedrad-results' },
+  },
 });
 if (values.data === undefined) {
   console.error(
@@ -183,6 +187,8 @@ epochs, SGD 0.01, momentum 0.9, batch 32, three silos. Intervals are 95 %, boots
 These figures are on images from the same folder as the training images. They say little about other hospitals: models
 trained on this folder are known to lose about ten points of AUROC on images from elsewhere.
 
-${EXPERIMENTS.map(section).join('\n')}`;
+${EXPERIMENTS.filter(({ name }) => values.only === undefined || values.only === name)
+  .map(section)
+  .join('\n')}`;
 writeFileSync(join(root, 'docs', 'results.md'), text);
 console.log(text);

@@ -19,8 +19,9 @@ export async function launch(program, entry) {
     return;
   }
   const child = spawn(installedNode(), [program, ...process.argv.slice(2)], { stdio: 'inherit' });
-  // The child gets the terminal's signals itself; this process only waits for it.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  // The terminal sends Ctrl-C to both; this process must only outlive it. Other signals come to this process alone.
+  process.on('SIGINT', () => {});
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 1)));
 }
 

@@ -61,8 +61,13 @@ export async function openCli(context: TestContext): Promise<Cli> {
     },
     fails: async (...args) => {
       const { code, stdout, stderr } = await run(args);
-      const lines = stderr.split('\n').filter((line) => line.startsWith('fedrad: '));
-      if (code === 0 || lines.length !== 1) {
+      const lines = stderr.split('\n').filter((line) => line !== '');
+      if (
+        code === 0 ||
+        lines.length !== 1 ||
+        !lines[0]!.startsWith('fedrad: ') ||
+        lines[0]!.startsWith('fedrad: a defect')
+      ) {
         throw new Error(
           `fedrad ${args.join(' ')}: expected one line of error, exit code ${code}\n${stdout}\n${stderr}`,
         );

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { detectSandbox } from '../src/backends/index.ts';
 import { sha256 } from '../src/base/index.ts';
 import { type Cli, openCli, pneumoniaConfig, uploadConfig } from './cli.ts';
 
@@ -22,7 +23,7 @@ interface ShownRun {
   readonly reason?: string;
   readonly steps: Record<
     string,
-    { attempts: { status: string }[]; outputs: Record<string, { path: string; sha256: string }> }
+    { attempts: { status: string; threads: number }[]; outputs: Record<string, { path: string; sha256: string }> }
   >;
 }
 const show = async (cli: Cli, id: string): Promise<ShownRun> => JSON.parse(await cli.ok('run', 'show', id, '--json'));
@@ -43,13 +44,21 @@ const submit = (cli: Cli, ...options: string[]) =>
 
 test('two runs, on one core and on two, give the same model; the last one has its report', async (context) => {
   const cli = await hospitals(context);
-  const hashes: string[] = [];
-  for (const cores of ['1', '2']) {
-    const { id, status } = await submit(cli, '--wait', '--cores', cores);
-    assert.equal(status, 'COMPLETED');
-    hashes.push(await modelHash(cli, await show(cli, id)));
+  // One silo has both cores to itself; three share them.
+  for (const silos of [1, 3]) {
+    await cli.write('config.yaml', pneumoniaConfig('', silos));
+    const hashes: string[] = [];
+    const threads: number[] = [];
+    for (const cores of ['1', '2']) {
+      const { id, status } = await submit(cli, '--wait', '--cores', cores);
+      assert.equal(status, 'COMPLETED');
+      const run = await show(cli, id);
+      hashes.push(await modelHash(cli, run));
+      threads.push(run.steps['iteration_2_silo0_training']!.attempts[0]!.threads);
+    }
+    assert.equal(hashes[0], hashes[1]);
+    if (silos === 1 && detectSandbox() === 'bubblewrap') assert.deepEqual(threads, [1, 2]);
   }
-  assert.equal(hashes[0], hashes[1]);
 
   await cli.ok('run', 'report', '--output', 'report.html');
   const report = await readFile(join(cli.folder, 'report.html'), 'utf8');
@@ -120,4 +129,14 @@ test('a run is submitted, cannot be resumed while it runs, is canceled with its 
   const canceled = await show(cli, id);
   assert.equal(canceled.status, 'CANCELED');
   assert.match(await cli.fails('run', 'cancel', id), /it has ended already: CANCELED/);
+
+  const again = cli.start(['run', 'resume', id]);
+  const ended = new Promise<number | null>((resolve) => again.once('exit', resolve));
+  for (let waited = 0; (await show(cli, id)).status !== 'RUNNING'; waited += 100) {
+    assert.ok(waited < 60_000, 'the run was not taken up again');
+    await sleep(100);
+  }
+  again.kill('SIGTERM');
+  assert.equal(await ended, 130);
+  assert.equal((await show(cli, id)).status, 'INTERRUPTED');
 });

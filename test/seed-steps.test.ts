@@ -1,6 +1,6 @@
 /** @file The Azure ML example's page, step by step, with its words; and what goes wrong, in one line each. */
 import assert from 'node:assert/strict';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openCli, pneumoniaConfig, uploadConfig } from './cli.ts';
@@ -61,7 +61,7 @@ test('the steps of the page: provision, object id, policy, secrets, both pipelin
   for (const pipeline of [['upload-data', '--example', 'PNEUMONIA'], ['pneumonia']]) {
     assert.match(
       await cli.ok('submit', ...pipeline, ...WORKSPACE, '--offline'),
-      /checked against workspace aml-fldemo .*\nThe pipeline was NOT submitted/,
+      /checked against the workspace aml-fldemo .*\nThe pipeline was NOT submitted/,
     );
   }
   for (const file of await filesUnder(cli.home)) {
@@ -112,6 +112,30 @@ test('bad input is one line that says where, what and what to do', async (contex
     await submit(pneumoniaConfig().replace('datastore: datastore_silo1', 'datastore: datastore_silo9')),
     /config.yaml: federated_learning.silos\[1\].datastore: no datastore "datastore_silo9"; did you mean/,
   );
+  const wrong = [
+    [
+      'datastore: datastore_silo1',
+      'datastore: datastore_silo0',
+      /silos\[1\].datastore: "datastore_silo0" is also the datastore of silos\[0\]/,
+    ],
+    ['channels: [8, 8, 16]', 'channels: [0, 8, 8]', /config.yaml: training_parameters.channels\[0\]: /],
+    [
+      'azureml://datastores/datastore_silo0/',
+      'azure://',
+      /config.yaml: federated_learning.silos\[0\].silo_data.path: expected a path in a datastore/,
+    ],
+  ] as const;
+  for (const [from, to, message] of wrong) assert.match(await submit(pneumoniaConfig().replace(from, to)), message);
+  const upload = async (source: string, more = '') => {
+    await cli.write('upload.yaml', uploadConfig(source, more));
+    return cli.fails('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', 'upload.yaml', '--offline');
+  };
+  assert.match(await upload('folder:nowhere'), /upload.yaml: data.source: cannot read .*nowhere/);
+  assert.match(await upload('ftp:x'), /upload.yaml: data.source: expected kaggle/);
+  assert.match(
+    await upload('folder:.', '  partition: {method: round-robin, size_skew: [1, 2, 3]}\n'),
+    /data.partition.size_skew: round-robin deals evenly/,
+  );
   assert.match(
     await submit(pneumoniaConfig().replace('silo2-01', 'silo7-01')),
     /silos\[2\].computes\[0\]: no compute "silo7-01"/,
@@ -145,7 +169,7 @@ test('bad input is one line that says where, what and what to do', async (contex
     '--wait',
   ]);
   assert.equal(code, 1);
-  assert.match(stderr, /FAILED: silo_0_upload_data: folder .*: .*NORMAL/);
+  assert.match(stderr, /FAILED: silo_\d_upload_data: folder .*: .*NORMAL/);
   assert.doesNotMatch(stderr, /trying again/);
   const { code: usage } = await cli.run(['submit', 'pneumonia', '--no-such-option']);
   assert.equal(usage, 1);
@@ -164,4 +188,25 @@ test('an update with NaN stops the run with the name of the silo', async (contex
     stderr,
     /FAILED: iteration_1_silo\d_training: training: the loss is (NaN|Infinity) in epoch \d, batch \d+ \(lower the learning rate\)/,
   );
+});
+
+test('shares of the same images that were not dealt together are refused: a patient could be in two hospitals', async (context) => {
+  const cli = await openCli(context);
+  await cli.ok('provision');
+  await cli.write('phantoms.yaml', uploadConfig('phantom:60', '', 1));
+  await cli.ok('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', 'phantoms.yaml', '--wait');
+  const images = join(cli.folder, 'images');
+  await rename(
+    join(cli.home, 'workspaces/aml-fldemo/datastores/datastore_silo0/federated_learning/pneumonia/train'),
+    images,
+  );
+  const upload = async (silos: number) => {
+    await cli.write('upload.yaml', uploadConfig(`folder:${images}`, '', silos));
+    await cli.ok('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', 'upload.yaml', '--wait');
+  };
+  await cli.write('config.yaml', pneumoniaConfig());
+  await upload(3);
+  await upload(1);
+  const line = await cli.fails('submit', 'pneumonia', '--config', 'config.yaml', '--wait');
+  assert.match(line, /data of silo0 and silo1: both hold shares of the same images, but not of one deal/);
 });

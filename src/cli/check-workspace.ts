@@ -1,6 +1,8 @@
 /** @file Holds a config against the workspace it is submitted to, before anything runs. Errors name the place in the config. */
+import { access } from 'node:fs/promises';
 import { fail } from '../base/index.ts';
-import type { PneumoniaConfig, UploadConfig } from '../pipelines/index.ts';
+import { checkShares, readShare } from '../components/index.ts';
+import type { Graph, PneumoniaConfig, UploadConfig } from '../pipelines/index.ts';
 import { findCompute, findDatastore, parseDatastoreUri, type Workspace } from '../workspace/index.ts';
 
 /** Computes and datastores exist, fit together, and each silo's data is there (`offline`: the data may come later). */
@@ -18,7 +20,7 @@ export async function checkPneumoniaConfig(
     for (const [position, compute] of silo.computes.entries())
       findCompute(workspace, compute, `${where}.computes[${position}]`);
     checkPlace(workspace, { compute: silo.computes[0]!, datastore: silo.datastore }, where, 'computes[0]');
-    const { datastore } = parseDatastoreUri(silo.silo_data.path);
+    const { datastore } = parseDatastoreUri(silo.silo_data.path, `${where}.silo_data.path`);
     findDatastore(workspace, datastore, `${where}.silo_data.path`);
     if (!findCompute(workspace, silo.computes[0]!, where).datastores.includes(datastore)) {
       fail(
@@ -29,16 +31,37 @@ export async function checkPneumoniaConfig(
     }
   }
   if (offline) return;
+  const shares: { silo: string; share: Awaited<ReturnType<typeof readShare>> }[] = [];
   for (const [index, silo] of silos.entries()) {
     const { datastore, path } = parseDatastoreUri(silo.silo_data.path);
     const where = `${at}.silos[${index}].silo_data.path`;
-    if (await findDatastore(workspace, datastore, where).exists(path)) continue;
-    fail(where, `nothing lies at ${silo.silo_data.path}`, 'fedrad submit upload-data --example PNEUMONIA --wait');
+    const data = findDatastore(workspace, datastore, where);
+    if (!(await data.exists(path))) {
+      fail(where, `nothing lies at ${silo.silo_data.path}`, 'fedrad submit upload-data --example PNEUMONIA --wait');
+    }
+    shares.push({ silo: silo.name, share: await readShare(data.localPath(path)) });
   }
+  checkShares(shares);
 }
 
-/** Computes and datastores exist and fit together. */
-export async function checkUploadConfig(config: UploadConfig, workspace: Workspace, file: string): Promise<void> {
+/** Computes and datastores exist and fit together, and so does what is to be uploaded from this machine. */
+export async function checkUploadConfig(
+  config: UploadConfig,
+  graph: Graph,
+  workspace: Workspace,
+  file: string,
+): Promise<void> {
+  for (const input of graph.steps.flatMap(({ inputs }) => Object.values(inputs))) {
+    if (input.from !== 'local') continue;
+    await access(input.path).catch((cause: unknown) =>
+      fail(
+        `${file}: data.source`,
+        `cannot read ${input.path}`,
+        'give the path of a folder or zip archive that exists',
+        cause,
+      ),
+    );
+  }
   const at = `${file}: federated_learning`;
   const { host, silos } = config.federated_learning;
   if (host) checkPlace(workspace, host, `${at}.host`);

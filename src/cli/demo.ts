@@ -5,20 +5,20 @@ import type { Command } from 'commander';
 import { MODEL_FILE } from '../components/index.ts';
 import type { Graph } from '../pipelines/index.ts';
 import {
-  graphHash,
   parseConfig,
   pneumoniaConfigSchema,
   pneumoniaGraph,
   uploadConfigSchema,
   uploadGraph,
 } from '../pipelines/index.ts';
-import { newRunId, openRunHistory, provisionWorkspace, type RunHistory } from '../workspace/index.ts';
+import { openRunHistory, provisionWorkspace, type RunHistory } from '../workspace/index.ts';
 import { printJson } from './context.ts';
+import { createRun } from './create-run.ts';
 import { executeRun } from './execute.ts';
 import { modelOfRun } from './model.ts';
 import { integerOption } from './options.ts';
 import { makeReport } from './report.ts';
-import { runFiles, writeRunFiles } from './run-folder.ts';
+import { runFiles } from './run-folder.ts';
 
 interface DemoOptions {
   readonly folder: string;
@@ -98,17 +98,7 @@ async function demo(options: DemoOptions): Promise<number> {
 }
 
 async function run(home: string, history: RunHistory, graph: Graph, config: string, options: DemoOptions) {
-  const id = newRunId();
-  await writeRunFiles(home, id, graph, config);
-  const { experiment, pipeline } = graph;
-  history.create({
-    id,
-    at: new Date().toISOString(),
-    experiment,
-    pipeline,
-    workspace: 'aml-fldemo',
-    graphHash: graphHash(graph),
-  });
+  const id = await createRun(home, history, graph, config, 'aml-fldemo');
   const outcome = await executeRun(home, history, id, {
     ...(options.cores === undefined ? {} : { cores: options.cores }),
     ...(options.json ? { quiet: true } : {}),

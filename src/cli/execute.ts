@@ -5,6 +5,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { detectSandbox, localBackend, type Outcome } from '../backends/index.ts';
 import { fail } from '../base/index.ts';
+import { openEngine, pneumoniaNetwork } from '../engine/index.ts';
+import { graphHash } from '../pipelines/index.ts';
 import { openWorkspace, type RunHistory } from '../workspace/index.ts';
 import { progressPrinter } from './progress.ts';
 import { makeReport } from './report.ts';
@@ -30,6 +32,9 @@ export async function executeRun(
   if (!lock)
     return fail(`run ${runId}`, 'it is already running', `fedrad run show ${runId}; fedrad run cancel ${runId}`);
   const graph = await readGraph(home, runId);
+  if (graphHash(graph) !== run.graphHash) {
+    fail(runFiles(home, runId).graph, 'it is not the graph that was submitted: its hash differs', 'submit again');
+  }
   const workspace = await openWorkspace(home, { workspaceName: run.workspace });
   const backend = localBackend({
     workspace,
@@ -38,6 +43,7 @@ export async function executeRun(
     sandbox: detectSandbox(),
     stepProgram: join(programFolder, 'fedrad-step.js'),
     ...(options.cores === undefined ? {} : { cores: options.cores }),
+    kernels: await describeKernels(),
     now: () => new Date(),
   });
   const interrupt = new AbortController();
@@ -57,6 +63,17 @@ export async function executeRun(
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
+}
+
+/** Which arithmetic the engine has on this machine, in a few words. */
+async function describeKernels(): Promise<string> {
+  const engine = await openEngine(pneumoniaNetwork({ imageSize: 8, channels: [8], hidden: 32 }), {
+    threads: 1,
+    batchSize: 1,
+  });
+  const { relaxedSimd, fusedMultiplyAdd } = engine.kernels;
+  await engine.close();
+  return `WebAssembly ${relaxedSimd ? 'relaxed SIMD' : 'SIMD'}, multiply-add ${fusedMultiplyAdd ? 'fused' : 'not fused'}`;
 }
 
 /** Runs it in a process of its own that outlives this one. */

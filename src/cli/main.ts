@@ -5,7 +5,8 @@ import { dashedOptions } from './arguments.ts';
 import { program } from './program.ts';
 
 try {
-  await program().parseAsync(dashedOptions(process.argv));
+  const root = program();
+  await root.parseAsync(dashedOptions(process.argv, root));
 } catch (error) {
   // Commander has already said what is wrong.
   if (error instanceof CommanderError) process.exitCode = error.exitCode;

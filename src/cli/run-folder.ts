@@ -14,6 +14,7 @@ export const runFiles = (home: string, runId: string) => {
     graph: join(folder, 'graph.json'),
     config: join(folder, 'config.yaml'),
     logs: join(folder, 'logs'),
+    work: join(folder, 'work'),
     runnerLog: join(folder, 'runner.log'),
     report: join(folder, 'report.html'),
   };

@@ -1,6 +1,6 @@
 /** @file `fedrad run`: list, show, logs, cancel, resume and report. */
 import { createReadStream } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline as pipe } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,6 +26,8 @@ interface Options {
 
 const CANCEL_TIMEOUT_MS = 15_000;
 const FOLLOW_INTERVAL_MS = 500;
+/** A submitted run that nobody has taken up after so long never will be. */
+const START_TIMEOUT_MS = 20_000;
 
 export function addRunCommands(root: Command): void {
   const group = root.command('run').description('runs: list, show, logs, cancel, resume, report');
@@ -110,7 +112,9 @@ export function addRunCommands(root: Command): void {
           );
         }
         const printed = new Map<string, number>();
+        const { runnerLog } = runFiles(home, run.id);
         const print = async (): Promise<void> => {
+          if (options.step === undefined) printed.set('', await printFrom(runnerLog, 'the run', printed.get('') ?? 0));
           for (const id of steps) printed.set(id, await printFrom(join(logs, `${id}.log`), id, printed.get(id) ?? 0));
         };
         await print();
@@ -134,12 +138,19 @@ export function addRunCommands(root: Command): void {
     const { displayName } = await signedInUser(home);
     const at = (): string => new Date().toISOString();
     history.append(run.id, { type: 'cancel-requested', at: at(), by: displayName });
+    await waitUntilFree(history, run.id);
     using lock = history.lock(run.id);
-    if (lock)
+    // Whoever ran it has ended it by now, in one way or another; a run that nobody had is ended here.
+    if (lock && foldRun(history.events(run.id)).finishedAt === undefined) {
       history.append(run.id, { type: 'finished', at: at(), status: 'CANCELED', reason: `canceled by ${displayName}` });
-    else await waitUntilOver(history, run.id);
-    if (json) printJson({ id: run.id, status: 'CANCELED' });
-    else console.log(`Run ${run.id} is canceled (fedrad run resume ${run.id} takes it up again).`);
+    }
+    // Unfinished work holds a hospital's images.
+    await rm(runFiles(home, run.id).work, { recursive: true, force: true });
+    const { status } = foldRun(history.events(run.id));
+    if (json) printJson({ id: run.id, status });
+    else if (status === 'CANCELED')
+      console.log(`Run ${run.id} is canceled (fedrad run resume ${run.id} takes it up again).`);
+    else fail(`run ${run.id}`, `it ended before it could be canceled: ${status}`, `fedrad run show ${run.id}`);
   });
 
   runCommand(
@@ -178,13 +189,18 @@ export function addRunCommands(root: Command): void {
 }
 
 /** The status, seen from outside: a run that nobody holds is not running. */
-function currentStatus(history: RunHistory, { id, status }: RunSummary): RunSummary['status'] | 'INTERRUPTED' {
-  return status === 'RUNNING' && !history.isLocked(id) ? 'INTERRUPTED' : status;
+function currentStatus(
+  history: RunHistory,
+  { id, status, submittedAt }: RunSummary,
+): RunSummary['status'] | 'INTERRUPTED' {
+  const starting = status === 'QUEUED' && Date.now() - Date.parse(submittedAt) < START_TIMEOUT_MS;
+  return isOver(status) || starting || history.isLocked(id) ? status : 'INTERRUPTED';
 }
 
 const isOver = (status: string): boolean => status !== 'RUNNING' && status !== 'QUEUED';
 
-async function waitUntilOver(history: RunHistory, runId: string): Promise<void> {
+/** Waits until the process that runs it has let it go. */
+async function waitUntilFree(history: RunHistory, runId: string): Promise<void> {
   const deadline = performance.now() + CANCEL_TIMEOUT_MS;
   while (history.isLocked(runId)) {
     if (performance.now() > deadline)

@@ -6,19 +6,24 @@ import { z } from 'zod';
 import { fail } from '../base/index.ts';
 import {
   type Graph,
-  graphHash,
   parseConfig,
   pneumoniaConfigSchema,
   pneumoniaGraph,
   uploadConfigSchema,
   uploadGraph,
 } from '../pipelines/index.ts';
-import { newRunId, openRunHistory, openWorkspace, type Workspace, type WorkspaceName } from '../workspace/index.ts';
+import {
+  hasWorkspaces,
+  openRunHistory,
+  openWorkspace,
+  type Workspace,
+  type WorkspaceName,
+} from '../workspace/index.ts';
 import { checkPneumoniaConfig, checkUploadConfig } from './check-workspace.ts';
 import { homeOf, printJson, table } from './context.ts';
+import { createRun } from './create-run.ts';
 import { executeInBackground, executeRun, tellOutcome } from './execute.ts';
 import { integerOption, type NamedWorkspace, workspaceName, workspaceOptions } from './options.ts';
-import { writeRunFiles } from './run-folder.ts';
 
 export interface SubmitOptions extends NamedWorkspace {
   readonly config?: string;
@@ -53,11 +58,8 @@ export function addSubmitCommands(root: Command): void {
     .action((options: SubmitOptions & { example: string }, command: Command) =>
       submit(options, homeOf(command), 'upload-data', (text, file) => {
         const config = parseConfig(text, uploadConfigSchema, file);
-        return {
-          aml: config.aml,
-          graph: uploadGraph(config, options.example, process.cwd()),
-          check: (workspace) => checkUploadConfig(config, workspace, file),
-        };
+        const graph = uploadGraph(config, options.example, process.cwd());
+        return { aml: config.aml, graph, check: (workspace) => checkUploadConfig(config, graph, workspace, file) };
       }),
     );
   submitOptions(group.command('pneumonia'))
@@ -99,15 +101,11 @@ async function submit(
   const { aml, graph, check } = compile(text, basename(file));
   const name = await chosenWorkspace(options, aml);
   if (options.offline) {
-    const checked = await openWorkspace(home, name)
-      .then(check)
-      .then(
-        () => `checked against workspace ${name.workspaceName ?? ''} in ${home}`.replace('  ', ' '),
-        (error: unknown) => {
-          if (name.workspaceName !== undefined || !isNoWorkspace(error)) throw error;
-          return 'not checked against a workspace: there is none here (fedrad provision)';
-        },
-      );
+    const checkable = name.workspaceName !== undefined || (await hasWorkspaces(home));
+    if (checkable) await check(await openWorkspace(home, name));
+    const checked = checkable
+      ? `checked against the workspace${name.workspaceName === undefined ? '' : ` ${name.workspaceName}`} in ${home}`
+      : 'not checked against a workspace: there is none here (fedrad provision)';
     if (options.json) return printJson(graph);
     printGraph(graph);
     console.log(
@@ -130,17 +128,8 @@ async function submitGraph(
   options: SubmitOptions,
 ): Promise<number | undefined> {
   using history = await openRunHistory(home);
-  const id = newRunId();
-  await writeRunFiles(home, id, graph, config);
   const { experiment, pipeline } = graph;
-  history.create({
-    id,
-    at: new Date().toISOString(),
-    experiment,
-    pipeline,
-    workspace: workspace.description.workspaceName,
-    graphHash: graphHash(graph),
-  });
+  const id = await createRun(home, history, graph, config, workspace.description.workspaceName);
   if (!options.json)
     console.log(`Submitted run ${id} (${experiment}) to workspace ${workspace.description.workspaceName}.`);
   if (!options.wait) {
@@ -154,9 +143,6 @@ async function submitGraph(
   printJson({ id, experiment, pipeline, ...outcome });
   return outcome.status === 'COMPLETED' ? 0 : 1;
 }
-
-const isNoWorkspace = (error: unknown): boolean =>
-  error instanceof Error && /no workspace$|no workspace \(/.test(error.message);
 
 const configJsonSchema = z.object({
   subscription_id: z.string().optional(),

@@ -27,11 +27,12 @@ export async function run(context: StepContext<z.infer<typeof aggregateParameter
   const { network, parameters: global } = await readModel(checkpoint);
   const expected = parameterShapes(network);
   const updates: Update[] = [];
-  for (const [, folder] of inputsWithPrefix(context, 'input_silo_')) {
+  for (const [number, folder] of inputsWithPrefix(context, 'input_silo_')) {
     const note = await readUpdateNote(folder);
+    const silo = parameters.silos[Number(number) - 1];
+    if (note.silo !== silo) fail(`update of ${silo}`, `it says that it is of ${note.silo}`, 'the update is not used');
     const update: Update = { ...note, parameters: (await readModel(folder, `update of ${note.silo}`)).parameters };
     checkUpdate(update, expected);
-    if (updates.some(({ silo }) => silo === update.silo)) fail(`update of ${update.silo}`, 'came twice');
     updates.push(update);
     report.progress(updates.length, inputsWithPrefix(context, 'input_silo_').length, 'updates checked');
   }

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { fail } from '../base/index.ts';
 import { poolEvaluations } from '../reports/index.ts';
 import { inputsWithPrefix, outputPath, type StepContext } from './component.ts';
+import { checkShares } from './data-facts.ts';
 import {
   bestIteration,
   type Evidence,
@@ -22,8 +23,18 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
   const { parameters, report } = context;
   const models = new Map(inputsWithPrefix(context, 'model_'));
   const evaluations = new Map<string, SiloEvaluation[]>();
-  for (const [, folder] of [...inputsWithPrefix(context, 'evaluation_'), ...inputsWithPrefix(context, 'comparison_')]) {
+  for (const [source, folder] of inputsWithPrefix(context, 'evaluation_')) {
+    const [number, iteration] = source.split('_');
+    const silo = parameters.silos[Number(number) - 1];
     for (const evaluation of await readEvaluations(folder)) {
+      const isIteration = evaluation.model === `iteration_${iteration}`;
+      if (evaluation.silo !== silo || isIteration !== (iteration !== 'comparison')) {
+        fail(
+          `evaluation of ${silo}`,
+          `it speaks of ${evaluation.model} at ${evaluation.silo}`,
+          'the evaluation is not used',
+        );
+      }
       evaluations.set(evaluation.model, [...(evaluations.get(evaluation.model) ?? []), evaluation]);
     }
   }
@@ -43,12 +54,13 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
       silos,
     };
   };
+  checkShares([...evaluations.values()][0]?.map(({ silo, data }) => ({ silo, share: data.share })) ?? []);
   const names = Array.from({ length: parameters.num_of_iterations }, (_, index) => `iteration_${index + 1}`);
   const iterations = await Promise.all(names.map(evidenceOf));
   const comparisons = await Promise.all(
     [...evaluations.keys()].filter((model) => !names.includes(model)).map(evidenceOf),
   );
-  const best = bestIteration(iterations);
+  const best = bestIteration(iterations, parameters.seed);
   const last = names.at(-1)!;
   const evidence: Evidence = { version: 1, iterations, best: best.model, bestBy: best.by, last, comparisons };
   for (const [output, model] of [

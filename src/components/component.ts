@@ -6,14 +6,10 @@ import type { z } from 'zod';
 
 /** What a step may do beyond reading its inputs and writing its outputs. */
 export interface Needs {
-  /** Opens connections; only data upload from Kaggle does. */
-  readonly network?: boolean;
   /** Loads the native image decoder (sharp). */
   readonly decoder?: boolean;
   /** Computes on several threads when it is given them. */
   readonly threads?: boolean;
-  /** Keeps files between runs in a folder of its compute's datastore. */
-  readonly cache?: boolean;
 }
 
 export interface ComponentSpec {

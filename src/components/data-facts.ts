@@ -2,10 +2,42 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { fail, sha256 } from '../base/index.ts';
+import { canonicalJson, fail, sha256 } from '../base/index.ts';
 import { type PreparedSummary, SPLITS } from '../radiographs/index.ts';
 
 const count = z.int().nonnegative();
+const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
+
+const shareSchema = z.strictObject({
+  /** Of the names of all images that were dealt, the same at every hospital that deals from the same source. */
+  collectionSha256: sha256Schema,
+  partition: z.record(z.string(), z.json()),
+  seed: z.int(),
+  siloIndex: count,
+  siloCount: count,
+});
+
+export type Share = z.infer<typeof shareSchema>;
+
+/**
+ * Throws where two hospitals hold shares of the same images that were not dealt together: a patient could be in both, or in train
+ * here and in test there.
+ */
+export function checkShares(shares: readonly { readonly silo: string; readonly share: Share }[]): void {
+  for (const [index, { silo, share }] of shares.entries()) {
+    const { siloIndex, ...dealt } = share;
+    for (const other of shares.slice(0, index)) {
+      const { siloIndex: otherIndex, ...otherDealt } = other.share;
+      if (share.collectionSha256 !== other.share.collectionSha256) continue;
+      if (siloIndex !== otherIndex && canonicalJson(dealt) === canonicalJson(otherDealt)) continue;
+      fail(
+        `data of ${other.silo} and ${silo}`,
+        'both hold shares of the same images, but not of one deal: patients may be in both',
+        'upload the data of all silos again, with one config',
+      );
+    }
+  }
+}
 
 export const dataFactsSchema = z.strictObject({
   /** Phantoms, not patients. */
@@ -18,21 +50,39 @@ export const dataFactsSchema = z.strictObject({
     used: count,
     setAside: z.array(z.strictObject({ reason: z.string().max(100), images: count })),
   }),
+  /** Which share of which images this hospital was given. */
+  share: shareSchema,
   /** SHA-256 of the manifest, which lists the images by hash and stays in the hospital. */
-  manifestSha256: z.string().regex(/^[0-9a-f]{64}$/),
+  manifestSha256: sha256Schema,
 });
 
 export type DataFacts = z.infer<typeof dataFactsSchema>;
 
 /** The part of an import's summary that is read here. */
-const importSummarySchema = z.object({ given: count, used: count, leftOut: z.record(z.string(), count) });
+const importSummarySchema = shareSchema
+  .extend({ given: count, used: count, leftOut: z.record(z.string(), count) })
+  .strip();
 
 const FILE = 'data-facts.json';
+
+async function readSummary(data: string) {
+  const path = join(data, 'summary.json');
+  const summary = importSummarySchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
+  return summary.success
+    ? summary.data
+    : fail(path, z.prettifyError(summary.error).replaceAll('\n', ' '), 'upload the data again');
+}
+
+/** The share that an imported folder holds. */
+export async function readShare(data: string): Promise<Share> {
+  const { given: _given, used: _used, leftOut: _leftOut, ...share } = await readSummary(data);
+  return share;
+}
 
 /** Gathers the facts of an imported folder into a prepared one. */
 export async function writeDataFacts(data: string, prepared: PreparedSummary, folder: string): Promise<void> {
   const manifest = await readFile(join(data, 'manifest.json'));
-  const summary = importSummarySchema.parse(JSON.parse(await readFile(join(data, 'summary.json'), 'utf8')));
+  const { given, used, leftOut, ...share } = await readSummary(data);
   const facts: DataFacts = {
     synthetic: prepared.synthetic,
     splits: SPLITS.map((split) => {
@@ -45,10 +95,11 @@ export async function writeDataFacts(data: string, prepared: PreparedSummary, fo
       };
     }),
     intake: {
-      offered: summary.given,
-      used: summary.used,
-      setAside: Object.entries(summary.leftOut).map(([reason, images]) => ({ reason, images })),
+      offered: given,
+      used,
+      setAside: Object.entries(leftOut).map(([reason, images]) => ({ reason, images })),
     },
+    share,
     manifestSha256: sha256(manifest),
   };
   await writeFile(join(folder, FILE), `${JSON.stringify(facts)}\n`);

@@ -1,6 +1,6 @@
 /** @file What is known of the models of a run: each hospital's own evaluation, pooled over the hospitals. Counts only. */
 import { z } from 'zod';
-import { pooledEvaluationSchema, splitEvaluationSchema } from '../reports/index.ts';
+import { poolEvaluations, pooledEvaluationSchema, splitEvaluationSchema } from '../reports/index.ts';
 import { dataFactsSchema } from './data-facts.ts';
 
 const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
@@ -40,19 +40,24 @@ export type ModelEvidence = z.infer<typeof modelEvidenceSchema>;
 export type Evidence = z.infer<typeof evidenceSchema>;
 
 /**
- * The best iteration: highest pooled validation AUROC, lower validation loss on a tie, earlier iteration on a further tie.
- * Without an AUROC (no validation image of one class) the loss alone decides.
+ * The best iteration: highest validation AUROC, lower validation loss on a tie, earlier iteration on a further tie. Pooled over the
+ * hospitals that evaluated every iteration, so that all are judged on the same images. Without an AUROC (no validation
+ * image of one class) the loss alone decides.
  */
-export function bestIteration(iterations: readonly ModelEvidence[]): { model: string; by: string } {
-  const byAuroc = iterations.every(({ val }) => val.auroc !== null);
-  const score = ({ val }: ModelEvidence): number => (byAuroc ? val.auroc! : 0);
-  const best = iterations.reduce((a, b) =>
-    score(b) > score(a) || (score(b) === score(a) && (b.val.logLoss ?? 0) < (a.val.logLoss ?? 0)) ? b : a,
-  );
-  return {
-    model: best.model,
-    by: byAuroc
-      ? 'validation AUROC, pooled over the hospitals'
-      : 'validation loss: the validation images are all of one class',
-  };
+export function bestIteration(iterations: readonly ModelEvidence[], seed: number): { model: string; by: string } {
+  const everywhere = (silo: string): boolean =>
+    iterations.every(({ silos }) => silos.some((each) => each.silo === silo));
+  const judged = iterations.map(({ model, silos }) => {
+    const common = silos.filter(({ silo }) => everywhere(silo)).map(({ val }) => val);
+    // No interval is used here.
+    return { model, val: poolEvaluations(common, { seed, replicates: 1 }) };
+  });
+  const byAuroc = judged.every(({ val }) => val.auroc !== null);
+  const score = ({ val }: (typeof judged)[number]): number => (byAuroc ? val.auroc! : 0);
+  const loss = ({ val }: (typeof judged)[number]): number => val.logLoss ?? Number.POSITIVE_INFINITY;
+  const best = judged.reduce((a, b) => (score(b) > score(a) || (score(b) === score(a) && loss(b) < loss(a)) ? b : a));
+  const by = byAuroc
+    ? 'validation AUROC, pooled over the hospitals'
+    : 'validation loss: the validation images are all of one class';
+  return { model: best.model, by };
 }

@@ -1,5 +1,6 @@
 /** What the other rooms may use of components. */
 export type { ComponentSpec, Needs } from './component.ts';
+export { checkShares, readShare } from './data-facts.ts';
 export { type Evidence, evidenceSchema } from './evidence.ts';
 export { type StepMessage, stepMessageSchema } from './messages.ts';
 export { MODEL_FILE, type ModelFile, readModel } from './model-file.ts';

@@ -1,21 +1,29 @@
 /** @file What a step says on its standard output: one JSON object a line. The backend checks each line; other lines go to the log. */
 import { z } from 'zod';
 
+/** A terminal obeys control characters; nothing that a step says may hold one. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+const NO_CONTROL = /^[^\u0000-\u001f\u007f-\u009f]*$/;
+
 export const stepMessageSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('progress'),
     done: z.number().nonnegative(),
     total: z.number().nonnegative(),
-    text: z.string().max(200),
+    text: z.string().max(200).regex(NO_CONTROL),
   }),
   z.strictObject({
     type: z.literal('metric'),
-    name: z.string().max(200),
+    name: z.string().min(1).max(200).regex(NO_CONTROL),
     value: z.number(),
-    iteration: z.int().optional(),
+    iteration: z.int().nonnegative().optional(),
   }),
   /** What the whole step cost, at its end. */
-  z.strictObject({ type: z.literal('usage'), cpuSeconds: z.number(), maxRssBytes: z.number() }),
+  z.strictObject({
+    type: z.literal('usage'),
+    cpuSeconds: z.number().nonnegative(),
+    maxRssBytes: z.number().nonnegative(),
+  }),
   z.strictObject({ type: z.literal('note'), text: z.string().max(2000) }),
 ]);
 

@@ -31,7 +31,6 @@ export const trainParameters = z.strictObject({
   /** Prefix of this silo's metrics, and part of the key of its random numbers. */
   metrics_prefix: z.string(),
   iteration_num: z.int().positive(),
-  total_num_of_iterations: z.int().positive(),
   epochs: z.int().positive(),
   lr: z.number().positive(),
   batch_size: z.int().positive(),
@@ -46,6 +45,8 @@ export const aggregateParameters = z.strictObject({
   strategy: z.enum(['fedavg', 'fedavgm']),
   server_lr: z.number(),
   server_momentum: z.number(),
+  /** Names of all silos: `input_silo_1` must come from the first. */
+  silos: z.array(z.string()),
 });
 
 export const evaluateParameters = z.strictObject({
@@ -59,6 +60,7 @@ export const evaluateParameters = z.strictObject({
 
 export const evidenceParameters = z.strictObject({
   num_of_iterations: z.int().positive(),
+  /** Names of all silos: `evaluation_1_*` must come from the first. */
   silos: z.array(z.string()),
   seed,
 });
@@ -77,7 +79,7 @@ export const COMPONENTS = {
     inputs: ['data'],
     outputs: ['prepared_data'],
     parameters: prepareParameters,
-    needs: { decoder: true, cache: true },
+    needs: { decoder: true },
     load: () => import('./prepare-data.ts'),
   },
   'initial-model': {
@@ -114,7 +116,7 @@ export const COMPONENTS = {
   },
   'collect-evidence': {
     description: "Pool the hospitals' evaluations and name the best and the last model",
-    inputs: ['model_*', 'evaluation_*', 'comparison_*'],
+    inputs: ['model_*', 'evaluation_*'],
     outputs: ['evidence', 'best_model', 'last_model'],
     parameters: evidenceParameters,
     needs: {},

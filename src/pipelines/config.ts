@@ -3,6 +3,8 @@
  * and the check. Keys are in the order in which the example has them; fedrad's own come after.
  */
 import { z } from 'zod';
+import { FedradError } from '../base/index.ts';
+import { parseSource } from '../radiographs/index.ts';
 
 /** Where the workspace is. Options on the command line win over these. */
 export const amlSchema = z
@@ -41,6 +43,8 @@ const siloSchema = z.strictObject({
   instance_type: z.string().optional(),
 });
 
+const channelCount = z.int().min(8).max(512).multipleOf(8);
+
 const trainingSchema = z.strictObject({
   /** Rounds: train in every silo, then aggregate. */
   num_of_iterations: z.int().min(1).max(1000).default(2),
@@ -65,7 +69,7 @@ const trainingSchema = z.strictObject({
   /** Edge of the square images in pixels, a multiple of 8. */
   image_size: z.int().min(16).max(1024).multipleOf(8).default(224),
   /** Output channels of the three convolutions, multiples of 8. */
-  channels: z.tuple([z.int().multipleOf(8), z.int().multipleOf(8), z.int().multipleOf(8)]).default([32, 64, 128]),
+  channels: z.tuple([channelCount, channelCount, channelCount]).default([32, 64, 128]),
   /** Units of the hidden dense layer, a multiple of 32. */
   hidden: z.int().min(32).max(4096).multipleOf(32).default(256),
   /** Momentum of SGD; starts anew in each iteration, as in the example. */
@@ -85,6 +89,9 @@ const trainingSchema = z.strictObject({
   baselines: z.array(z.enum(['alone', 'pooled'])).default([]),
 });
 
+/** The last step takes one evaluation of each silo and iteration as an input on its command line, which has a limit. */
+const MAX_EVALUATIONS = 1500;
+
 export const pneumoniaConfigSchema = z
   .strictObject({
     aml: amlSchema,
@@ -94,73 +101,112 @@ export const pneumoniaConfigSchema = z
     }),
     training_parameters: trainingSchema.prefault({}),
   })
-  .superRefine(({ federated_learning: { silos }, training_parameters: { min_silos: minSilos } }, context) => {
-    for (const [index, silo] of silos.entries()) {
-      const first = silos.findIndex((other) => other.name === silo.name);
-      if (first === index) continue;
-      const path = ['federated_learning', 'silos', index, 'name'];
-      context.addIssue({
-        code: 'custom',
-        path,
-        message: `"${silo.name}" is also the name of silos[${first}]`,
-        params: { remedy: 'give each silo a name of its own' },
-      });
-    }
-    if (minSilos !== undefined && minSilos > silos.length) {
-      const path = ['training_parameters', 'min_silos'];
-      context.addIssue({
-        code: 'custom',
-        path,
-        message: `${minSilos} is more than the ${silos.length} silos`,
-        params: { remedy: `at most ${silos.length}` },
-      });
-    }
-  });
+  .superRefine(
+    (
+      { federated_learning: { silos }, training_parameters: { min_silos: minSilos, num_of_iterations: iterations } },
+      context,
+    ) => {
+      for (const key of ['name', 'datastore'] as const) {
+        for (const [index, { [key]: value }] of silos.entries()) {
+          const first = silos.findIndex((other) => other[key] === value);
+          if (first === index) continue;
+          const path = ['federated_learning', 'silos', index, key];
+          const message = `"${value}" is also the ${key} of silos[${first}]`;
+          context.addIssue({ code: 'custom', path, message, params: { remedy: `give each silo a ${key} of its own` } });
+        }
+      }
+      if (silos.length * iterations > MAX_EVALUATIONS) {
+        const path = ['training_parameters', 'num_of_iterations'];
+        const most = Math.floor(MAX_EVALUATIONS / silos.length);
+        context.addIssue({
+          code: 'custom',
+          path,
+          message: `${iterations} iterations of ${silos.length} silos are too many for one run`,
+          params: { remedy: `at most ${most}` },
+        });
+      }
+      if (minSilos !== undefined && minSilos > silos.length) {
+        const path = ['training_parameters', 'min_silos'];
+        context.addIssue({
+          code: 'custom',
+          path,
+          message: `${minSilos} is more than the ${silos.length} silos`,
+          params: { remedy: `at most ${silos.length}` },
+        });
+      }
+    },
+  );
 
 export type PneumoniaConfig = z.infer<typeof pneumoniaConfigSchema>;
 export type Silo = z.infer<typeof siloSchema>;
 
-export const uploadConfigSchema = z.strictObject({
-  aml: amlSchema,
-  federated_learning: z.strictObject({
-    /** Unused for the pneumonia data, which goes straight to the silos; the example's config names it. */
-    host: z.strictObject({ compute: name, datastore: name }).optional(),
-    silos: z
-      .array(z.strictObject({ compute: name, datastore: name, instance_type: z.string().optional() }))
-      .min(1, 'expected at least one silo'),
-  }),
-  confidentiality: z
-    .strictObject({
-      enable: z
-        .boolean()
-        .default(false)
-        .refine((on) => !on, notBuilt('encryption of the data (confidentiality.enable: true)', 'set enable: false')),
-      keyvault: z.string().optional(),
-      key_name: z.string().optional(),
-    })
-    .optional(),
-  /** Where the images come from and how they are dealt to the hospitals. */
-  data: z
-    .strictObject({
-      /** `kaggle`, `folder:<path>`, `zip:<path>`, `phantom` or `phantom:<images per hospital>`. */
-      source: z.string().default('kaggle'),
-      /** Base URL of the Kaggle API. */
-      kaggle_url: z.url().default('https://www.kaggle.com'),
-      partition: z
-        .strictObject({
-          /** No patient in two hospitals or splits; or the Azure ML example's own split, by file. */
-          method: z.enum(['patient-disjoint', 'round-robin']).default('patient-disjoint'),
-          /** Hospitals differ in prevalence: alpha of a Dirichlet distribution, small is uneven. */
-          label_skew_alpha: z.number().min(0.05).max(1000).optional(),
-          /** Relative sizes of the hospitals. */
-          size_skew: z.array(z.number().positive()).min(1).optional(),
-        })
-        .prefault({}),
-      /** Edge of phantom images in pixels. */
-      phantom_size: z.int().min(32).max(1024).default(128),
-      seed: z.int().nonnegative().default(31415),
-    })
-    .prefault({}),
-});
+export const uploadConfigSchema = z
+  .strictObject({
+    aml: amlSchema,
+    federated_learning: z.strictObject({
+      /** Unused for the pneumonia data, which goes straight to the silos; the example's config names it. */
+      host: z.strictObject({ compute: name, datastore: name }).optional(),
+      silos: z
+        .array(z.strictObject({ compute: name, datastore: name, instance_type: z.string().optional() }))
+        .min(1, 'expected at least one silo'),
+    }),
+    confidentiality: z
+      .strictObject({
+        enable: z
+          .boolean()
+          .default(false)
+          .refine((on) => !on, notBuilt('encryption of the data (confidentiality.enable: true)', 'set enable: false')),
+        keyvault: z.string().optional(),
+        key_name: z.string().optional(),
+      })
+      .optional(),
+    /** Where the images come from and how they are dealt to the hospitals. */
+    data: z
+      .strictObject({
+        /** `kaggle`, `folder:<path>`, `zip:<path>`, `phantom` or `phantom:<images per hospital>`. */
+        source: z.string().default('kaggle'),
+        /** Base URL of the Kaggle API. */
+        kaggle_url: z.url({ protocol: /^https?$/ }).default('https://www.kaggle.com'),
+        partition: z
+          .strictObject({
+            /** No patient in two hospitals or splits; or the Azure ML example's own split, by file. */
+            method: z.enum(['patient-disjoint', 'round-robin']).default('patient-disjoint'),
+            /** Hospitals differ in prevalence: alpha of a Dirichlet distribution, small is uneven. */
+            label_skew_alpha: z.number().min(0.05).max(1000).optional(),
+            /** Relative sizes of the hospitals. */
+            size_skew: z.array(z.number().positive()).min(1).optional(),
+          })
+          .prefault({}),
+        /** Edge of phantom images in pixels. */
+        phantom_size: z.int().min(32).max(1024).default(128),
+        seed: z.int().nonnegative().default(31415),
+      })
+      .prefault({}),
+  })
+  .superRefine(({ federated_learning: { silos }, data: { source, partition } }, context) => {
+    const refuse = (key: string, message: string, remedy: string): void =>
+      void context.addIssue({ code: 'custom', path: ['data', ...key.split('.')], message, params: { remedy } });
+    try {
+      parseSource(source);
+    } catch (error) {
+      if (!(error instanceof FedradError)) throw error;
+      refuse('source', error.problem, error.remedy ?? 'change it');
+    }
+    const skewed = (['label_skew_alpha', 'size_skew'] as const).find((key) => partition[key] !== undefined);
+    if (skewed && partition.method === 'round-robin') {
+      refuse(`partition.${skewed}`, 'round-robin deals evenly', 'remove it, or use method: patient-disjoint');
+    }
+    if (skewed && source.startsWith('phantom')) {
+      refuse(`partition.${skewed}`, 'a skew does not apply to phantoms, whose hospitals differ already', 'remove it');
+    }
+    if (partition.size_skew && partition.size_skew.length !== silos.length) {
+      const { length } = partition.size_skew;
+      refuse(
+        'partition.size_skew',
+        `expected ${silos.length} numbers, one for each silo, got ${length}`,
+        'give one for each',
+      );
+    }
+  });
 
 export type UploadConfig = z.infer<typeof uploadConfigSchema>;

@@ -58,7 +58,6 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
       parameters: {
         metrics_prefix: name,
         iteration_num: rounds.iteration,
-        total_num_of_iterations: training.num_of_iterations,
         epochs: rounds.epochs,
         lr: training.lr,
         batch_size: training.batch_size,
@@ -91,7 +90,8 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
       },
       optional,
     });
-    evidenceInputs[`evaluation_${id}`] = outputOf(id, 'evaluation', optional);
+    const number = silos.indexOf(silo) + 1;
+    evidenceInputs[`evaluation_${number}_${iteration ?? 'comparison'}`] = outputOf(id, 'evaluation', optional);
   };
 
   let checkpoint = outputOf(initial, 'model');
@@ -128,6 +128,7 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
         strategy: training.strategy,
         server_lr: training.server_lr,
         server_momentum: training.server_momentum,
+        silos: silos.map((silo) => silo.name),
       },
       ...(optional ? { minInputs: { prefix: 'input_silo_', count: minSilos } } : {}),
     });
@@ -150,10 +151,11 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
             checkpoint: outputOf(initial, 'model'),
           },
           outputs: { model: outputPath(orchestrator.datastore, `model/${silo.name}_alone`) },
+          optional,
         },
         whole,
       );
-      comparisons[`model_${silo.name}_alone`] = outputOf(id, 'model');
+      comparisons[`model_${silo.name}_alone`] = outputOf(id, 'model', optional);
     }
   }
   if (training.baselines.includes('pooled')) {
@@ -169,10 +171,11 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
           checkpoint: outputOf(initial, 'model'),
         },
         outputs: { model: outputPath(orchestrator.datastore, 'model/pooled') },
+        optional,
       },
       whole,
     );
-    comparisons['model_pooled'] = outputOf(id, 'model');
+    comparisons['model_pooled'] = outputOf(id, 'model', optional);
   }
   if (Object.keys(comparisons).length > 0) for (const silo of silos) evaluationStep(silo, comparisons);
 

@@ -49,6 +49,8 @@ export interface ImportSummary {
   readonly seed: number;
   readonly siloIndex: number;
   readonly siloCount: number;
+  /** SHA-256 of the classes and names of all images that were dealt: the same at every hospital with the same source. */
+  readonly collectionSha256: string;
   /** Images that the partition gave this hospital. */
   readonly given: number;
   /** Images in its folder; `given` less all of `leftOut`. */

@@ -71,6 +71,7 @@ export async function uploadData(request: UploadRequest): Promise<ImportSummary>
       seed,
       siloIndex,
       siloCount,
+      collectionSha256: sha256(JSON.stringify(collection.files.map(({ label, name }) => [label, name]))),
       given: own.length,
       used: manifest.files.length,
       leftOut: countReasons(judged),

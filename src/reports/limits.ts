@@ -6,7 +6,7 @@ export const SYNTHETIC_LIMIT =
 /** Limits of use that hold for each report. */
 export const LIMITS: readonly string[] = [
   'For research use only. The model is not a medical device, is not cleared by any authority, and must not inform the care of a patient.',
-  'The test images come from the same hospitals as the training images, from other patients. How the model does at another hospital, on another machine, at another age of patient or in another year was not measured.',
+  'The test images come from the same hospitals as the training images. How the model does at another hospital, on another machine, at another age of patient or in another year was not measured.',
   'The model chooses between two labels, NORMAL and PNEUMONIA, as the hospitals recorded them. The labels were not read again, and other findings were not looked for.',
   'Intervals show how far a figure could move with other patients from the same hospitals. They do not show how far it moves when the model is trained again from another seed: each row is one training.',
   'That two intervals overlap, or do not, is no test of whether two models differ.',

@@ -1,6 +1,6 @@
 /** @file What every datastore must do: registers its tests for one implementation. */
 import assert from 'node:assert/strict';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { sha256 } from '../base/index.ts';
@@ -26,10 +26,10 @@ export const HOSTILE_PATHS = [
 
 /** Runs the contract over the datastores that `open` gives, each new and empty. */
 export function datastoreContract(kind: string, open: (t: TestContext) => Promise<Datastore>): void {
-  const publishText = async (t: TestContext, datastore: Datastore, text: string, path: string) => {
+  const publishText = async (t: TestContext, datastore: Datastore, text: string, path: string, options = {}) => {
     const file = join(await temporaryFolder(t), 'output');
     await writeFile(file, text);
-    return datastore.publish(file, path);
+    return datastore.publish(file, path, options);
   };
 
   test(`${kind}: a published file is there with its hash, and its source is gone`, async (t) => {
@@ -71,6 +71,41 @@ export function datastoreContract(kind: string, open: (t: TestContext) => Promis
     );
     assert.equal(await readFile(datastore.localPath('a/out'), 'utf8'), 'same');
     assert.deepEqual(await datastore.list(''), ['a/out']);
+  });
+
+  test(`${kind}: where asked to, publishing replaces a file or a folder, whole`, async (t) => {
+    const datastore = await open(t);
+    const publishFolder = async (names: readonly string[]) => {
+      const folder = join(await temporaryFolder(t), 'output');
+      await mkdir(folder);
+      for (const name of names) await writeFile(join(folder, name), name);
+      return datastore.publish(folder, 'a/out', { replace: true });
+    };
+    await publishFolder(['one', 'two']);
+    assert.deepEqual(await datastore.list(''), ['a/out/one', 'a/out/two']);
+    const content = await publishFolder(['two', 'three']);
+    assert.deepEqual(await datastore.list(''), ['a/out/three', 'a/out/two']);
+    assert.deepEqual(await datastore.hash('a/out'), content);
+    assert.deepEqual(await publishFolder(['three', 'two']), content);
+    for (const text of ['old', 'new']) {
+      await publishText(t, datastore, text, 'a/out', { replace: true });
+      assert.equal(await readFile(datastore.localPath('a/out'), 'utf8'), text);
+    }
+    await publishFolder(['one']);
+    assert.deepEqual(await datastore.list(''), ['a/out/one']);
+    assert.deepEqual(await readdir(datastore.localPath('a')), ['out']);
+  });
+
+  test(`${kind}: a replacement that fails keeps what lies there`, async (t) => {
+    const datastore = await open(t);
+    await publishText(t, datastore, 'old', 'out');
+    const folder = await temporaryFolder(t);
+    const missing = join(folder, 'missing');
+    await assert.rejects(datastore.publish(missing, 'out', { replace: true }), /nothing to publish as out/);
+    await symlink('/etc/passwd', join(folder, 'link'));
+    await assert.rejects(datastore.publish(folder, 'out', { replace: true }), /got a symbolic link/);
+    assert.equal(await readFile(datastore.localPath('out'), 'utf8'), 'old');
+    assert.deepEqual(await datastore.list(''), ['out']);
   });
 
   test(`${kind}: an output that was never written is not published`, async (t) => {

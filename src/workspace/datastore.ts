@@ -21,8 +21,11 @@ export interface Datastore {
   /**
    * Moves a finished file or folder from anywhere on this machine to its path, atomically: readers see nothing or all
    * of it, also after a power cut. What lies there already stays: the same content is success, other content an error.
+   *
+   * @param options.replace puts it in the place of other content (default false). A file goes over in one step; between
+   *   an old folder and a new one readers may see nothing for one rename, and a kill there brings the old one back
    */
-  publish(finished: string, path: string): Promise<ContentHash>;
+  publish(finished: string, path: string, options?: { readonly replace?: boolean }): Promise<ContentHash>;
   /** Removes a file or folder; nothing there is success. */
   remove(path: string): Promise<void>;
 }
@@ -35,13 +38,13 @@ export interface DatastorePath {
 
 const URI = /^azureml:\/\/datastores\/([^/]+)\/paths\/(.+)$/s;
 
-/** Splits `azureml://datastores/<datastore>/paths/<path>`. @throws FedradError for anything else */
-export function parseDatastoreUri(uri: string): DatastorePath {
+/** Splits `azureml://datastores/<datastore>/paths/<path>`; `where` is its place. @throws FedradError for anything else */
+export function parseDatastoreUri(uri: string, where = 'path'): DatastorePath {
   const [, datastore, path] =
     URI.exec(uri) ??
     fail(
-      JSON.stringify(uri),
-      'expected a path in a datastore',
+      where,
+      `expected a path in a datastore, got ${JSON.stringify(uri)}`,
       'write azureml://datastores/<datastore>/paths/<path>, for example azureml://datastores/datastore_silo0/paths/pneumonia',
     );
   return { datastore: datastore!, path: checkDatastorePath(path!, uri) };

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { link, mkdir, mkdtemp, readdir, readFile, rmdir, symlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, readdir, readFile, rename, rmdir, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { datastoreContract } from './datastore-contract.ts';
 import { openDirectoryDatastore } from './directory-datastore.ts';
 import { formatBytes, writeFileAtomic } from './disk.ts';
+import { replacedPath } from './into-place.ts';
 import { temporaryFolder } from './testing.ts';
 
 datastoreContract('directory', async (t) => openDirectoryDatastore('demo', join(await temporaryFolder(t), 'root')));
@@ -40,6 +41,28 @@ test('an output with a link in it is refused: the next step would read through i
   await assert.rejects(datastore.publish(folder, 'out'), /expected a file or a folder, got a symbolic link/);
   await assert.rejects(datastore.publish(join(folder, 'model'), 'out'), /got a symbolic link/);
   assert.deepEqual(await datastore.list(''), []);
+});
+
+test('a replacement killed between its two renames: the next publish finds the old output back in its place', async (t) => {
+  const root = join(await temporaryFolder(t), 'root');
+  const datastore = await openDirectoryDatastore('demo', root);
+  const publishText = async (text: string, options = {}) => {
+    const folder = await temporaryFolder(t);
+    await writeFile(join(folder, 'text'), text);
+    return datastore.publish(folder, 'out', options);
+  };
+  const killed = async () => rename(join(root, 'out'), replacedPath(join(root, 'out')));
+  await publishText('old');
+  await killed();
+  assert.deepEqual(await datastore.list(''), []);
+  await assert.rejects(publishText('new'), /out exists with other content/);
+  assert.equal(await readFile(join(root, 'out/text'), 'utf8'), 'old');
+  await killed();
+  await publishText('new', { replace: true });
+  assert.equal(await readFile(join(root, 'out/text'), 'utf8'), 'new');
+  await killed();
+  await datastore.remove('out');
+  assert.deepEqual(await readdir(root), ['.fedrad-lock']);
 });
 
 test('an output of many files keeps its hash whatever the order they were made in', async (t) => {

@@ -10,7 +10,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
 import { fail } from '../base/index.ts';
 import { makePrivateFolder } from './disk.ts';
-import { isBusy } from './sqlite-errors.ts';
+import { explainSqlite, isBusy } from './sqlite-errors.ts';
 
 export interface FileLock extends Disposable {
   /** Gives the lock back; harmless when called twice. */
@@ -31,7 +31,9 @@ export function tryLock(path: string, patienceMs = 0): FileLock | undefined {
   } catch (error) {
     database.close();
     if (isBusy(error)) return undefined;
-    throw error;
+    return explainSqlite(path, () => {
+      throw error;
+    });
   }
   const release = (): void => {
     if (database.isOpen) database.close();

@@ -21,6 +21,7 @@ export { signedInUser, type User } from './user.ts';
 export {
   findCompute,
   findDatastore,
+  hasWorkspaces,
   openVault,
   openWorkspace,
   type Workspace,

@@ -52,6 +52,9 @@ export async function readDescriptions(home: string): Promise<ReadonlyMap<string
   return new Map(await Promise.all(finished.map(async (name) => [name, await readDescription(home, name)] as const)));
 }
 
+/** Whether this home has any workspace. */
+export const hasWorkspaces = async (home: string): Promise<boolean> => (await readDescriptions(home)).size > 0;
+
 /**
  * Opens a workspace of this home.
  *

@@ -6,7 +6,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FedradError, messageOf } from '../../base/index.ts';
+import { FedradError, fail, messageOf } from '../../base/index.ts';
 import { COMPONENTS, type StepMessage, stepArguments } from '../../components/index.ts';
 import type { Graph, Step } from '../../pipelines/index.ts';
 import {
@@ -32,6 +32,8 @@ export interface LocalBackendOptions {
   readonly stepProgram: string;
   /** Cores to fill; default all. */
   readonly cores?: number;
+  /** Which arithmetic the engine has here; recorded with the run, and the same when it is resumed. */
+  readonly kernels?: string;
   readonly now: () => Date;
 }
 
@@ -41,6 +43,8 @@ const RETRY_DELAY_MS = 500;
 /** A step that says nothing for so long is stopped. The longest silence is a batch of images, or a hospital's evaluation. */
 const IDLE_TIMEOUT_MS = 30 * 60_000;
 const CANCEL_POLL_MS = 250;
+/** Of one attempt; a step that reports more fills the history with nothing that anybody reads. */
+const MAX_METRICS = 10_000;
 
 type StepRunEvent = Exclude<RunEvent, { type: 'submitted' }>;
 /** Distributes over all events, so that each keeps its own fields. */
@@ -59,26 +63,38 @@ async function execute(
 ): Promise<Outcome> {
   const { history, workspace, now } = options;
   const cores = options.cores ?? availableParallelism();
-  const append = (event: WithoutTime<StepRunEvent>): void =>
-    void history.append(runId, { ...event, at: now().toISOString() } as StepRunEvent);
+  const append = (event: WithoutTime<StepRunEvent>): number =>
+    history.append(runId, { ...event, at: now().toISOString() } as StepRunEvent);
   const folder = options.runFolder(runId);
   const work = join(folder, 'work');
   await rm(work, { recursive: true, force: true });
   await mkdir(join(folder, 'logs'), { recursive: true });
 
-  const finished = await intactOutputs(options, runId);
+  const before = history.events(runId);
+  checkKernels(runId, before, options.kernels);
+  const { kernels } = options;
+  append({
+    type: 'started',
+    pid: process.pid,
+    sandbox: options.sandbox,
+    cores,
+    ...(kernels === undefined ? {} : { kernels }),
+  });
   const lost = new Map<string, string>();
   const running = new Map<string, { threads: number; ended: Promise<void> }>();
   let fatal: string | undefined;
   const stop = new AbortController();
   const stopped = AbortSignal.any([signal, stop.signal]);
 
-  // Only a request from before the first start counts here: it came while the run was queued.
-  let canceledBy = history.events(runId).some(({ type }) => type === 'started')
-    ? undefined
-    : cancelRequest(history, runId);
-  if (canceledBy !== undefined) stop.abort();
-  append({ type: 'started', pid: process.pid, sandbox: options.sandbox, cores });
+  // A request that nobody has answered yet, and any that comes from now on.
+  let canceledBy = openRequest(before);
+  const checkCanceled = (): void => {
+    canceledBy ??= openRequest(history.events(runId, before.length).filter(({ type }) => type !== 'started'));
+    if (canceledBy !== undefined) stop.abort();
+  };
+  checkCanceled();
+  const poll = setInterval(checkCanceled, CANCEL_POLL_MS);
+  const { finished, damaged } = await earlierOutputs(options, before);
   onUpdate({
     kind: 'run-started',
     steps: graph.steps.length,
@@ -86,11 +102,6 @@ async function execute(
     sandbox: options.sandbox,
     cores,
   });
-  const poll = setInterval(() => {
-    canceledBy ??= cancelRequest(history, runId);
-    if (canceledBy !== undefined) stop.abort();
-  }, CANCEL_POLL_MS);
-
   const lose = (step: Step, reason: string): void => {
     lost.set(step.id, reason);
     if (step.optional) return;
@@ -126,11 +137,11 @@ async function execute(
       append({ type: 'step-started', step: step.id, attempt, threads });
       onUpdate({ kind: 'step-started', step, attempt });
       const start = performance.now();
-      let cpuSeconds = 0;
+      let [cpuSeconds, metrics] = [0, 0];
       const onMessage = (message: StepMessage): void => {
         if (message.type === 'usage') cpuSeconds = message.cpuSeconds;
         if (message.type === 'progress') onUpdate({ kind: 'progress', step, ...withoutType(message) });
-        if (message.type === 'metric') {
+        if (message.type === 'metric' && metrics++ < MAX_METRICS) {
           const { iteration, ...metric } = message;
           append({ step: step.id, ...metric, ...(iteration === undefined ? {} : { iteration }) });
         }
@@ -152,7 +163,7 @@ async function execute(
         });
         if (result.kind === 'aborted') return;
         if (result.kind === 'completed') {
-          const outputs = await publishOutputs(workspace, runId, step, attemptFolder);
+          const outputs = await publishOutputs(workspace, runId, step, attemptFolder, damaged.has(step.id));
           const seconds = (performance.now() - start) / 1000;
           append({ type: 'step-finished', step: step.id, attempt, outputs, seconds, cpuSeconds });
           finished.set(step.id, Object.fromEntries(Object.entries(outputs).map(([name, { path }]) => [name, path])));
@@ -190,7 +201,7 @@ async function execute(
     clearInterval(poll);
   }
   await rm(work, { recursive: true, force: true });
-  canceledBy ??= cancelRequest(history, runId);
+  checkCanceled();
   const outcome = outcomeOf(graph, finished, { fatal, canceledBy, interrupted: signal.aborted });
   if (outcome.status !== 'INTERRUPTED') {
     append({ type: 'finished', status: outcome.status, ...('reason' in outcome ? { reason: outcome.reason } : {}) });
@@ -217,19 +228,29 @@ const withoutType = <T extends { type: string }>({ type: _, ...rest }: T): Omit<
 const crashReason = (error: string, logTail: readonly string[]): string =>
   `crashed ${MAX_ATTEMPTS} times, ${error}: ${logTail.findLast((line) => line.trim() !== '') ?? 'its log is empty'}`;
 
-function cancelRequest(history: RunHistory, runId: string): string | undefined {
-  // A start after the request means that somebody resumed the run.
-  const request = history.events(runId).findLast(({ type }) => type === 'cancel-requested' || type === 'started');
-  return request?.type === 'cancel-requested' ? request.by : undefined;
+/** Who asked for an end that has not come yet. A start or an end after the request answers it. */
+function openRequest(events: readonly RunEvent[]): string | undefined {
+  const last = events.findLast(({ type }) => type === 'cancel-requested' || type === 'started' || type === 'finished');
+  return last?.type === 'cancel-requested' ? last.by : undefined;
 }
 
-/** Outputs of the steps that have finished, as far as they are still what they were. */
-async function intactOutputs(
-  { history, workspace }: LocalBackendOptions,
-  runId: string,
-): Promise<Map<string, Outputs>> {
-  const intact = new Map<string, Outputs>();
-  for (const event of history.events(runId)) {
+/** Throws where the run began with another arithmetic: its models would mix two that differ in their last bits. */
+function checkKernels(runId: string, events: readonly RunEvent[], kernels: string | undefined): void {
+  const first = events.find((event) => event.type === 'started');
+  if (first?.type !== 'started' || first.kernels === undefined || kernels === undefined || first.kernels === kernels)
+    return;
+  fail(
+    `run ${runId}`,
+    `it began with ${first.kernels}; this machine has ${kernels}`,
+    'resume it where it began, or submit again',
+  );
+}
+
+/** Outputs of the steps that finished earlier and are still what they were, and the steps whose outputs have changed since. */
+async function earlierOutputs({ workspace }: LocalBackendOptions, events: readonly RunEvent[]) {
+  const finished = new Map<string, Outputs>();
+  const damaged = new Set<string>();
+  for (const event of events) {
     if (event.type !== 'step-finished') continue;
     const same = await Promise.all(
       Object.values(event.outputs).map(async ({ path, sha256 }) => {
@@ -238,11 +259,11 @@ async function intactOutputs(
         return (await datastore.exists(at.path)) && (await datastore.hash(at.path)).sha256 === sha256;
       }),
     );
-    if (same.every(Boolean)) {
-      intact.set(event.step, Object.fromEntries(Object.entries(event.outputs).map(([name, { path }]) => [name, path])));
-    }
+    const outputs = Object.entries(event.outputs).map(([name, { path }]) => [name, path] as const);
+    if (same.every(Boolean)) finished.set(event.step, Object.fromEntries(outputs));
+    else damaged.add(event.step);
   }
-  return intact;
+  return { finished, damaged };
 }
 
 async function secretsOf(workspace: Workspace, step: Step): Promise<Record<string, string>> {
@@ -305,14 +326,14 @@ async function attemptCommand(
 }
 
 /** Moves the finished outputs to where the graph wants them. */
-async function publishOutputs(workspace: Workspace, runId: string, step: Step, folder: string) {
+async function publishOutputs(workspace: Workspace, runId: string, step: Step, folder: string, redone: boolean) {
   const outputs: Record<string, { path: string; sha256: string; bytes: number }> = {};
   for (const [name, template] of Object.entries(step.outputs)) {
     const path = template.replaceAll('${{name}}', runId);
     const at = parseDatastoreUri(path);
     const datastore = findDatastore(workspace, at.datastore, path);
-    if (step.replace) await datastore.remove(at.path);
-    const { sha256, bytes } = await datastore.publish(join(folder, 'out', name), at.path);
+    const replace = step.replace || redone;
+    const { sha256, bytes } = await datastore.publish(join(folder, 'out', name), at.path, { replace });
     outputs[name] = { path, sha256, bytes };
   }
   return outputs;

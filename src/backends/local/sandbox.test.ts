@@ -1,5 +1,6 @@
 /** @file Runs a probe in the place of a training step, in the sandbox that the backend builds for it, and sees what it gets at. */
 import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -7,10 +8,11 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { promisify } from 'node:util';
 import { type Graph, graphHash } from '../../pipelines/index.ts';
 import { findDatastore, newRunId, openRunHistory, openWorkspace, provisionWorkspace } from '../../workspace/index.ts';
 import { localBackend } from './local-backend.ts';
-import { detectSandbox, type SandboxKind } from './sandbox.ts';
+import { confine, detectSandbox, type SandboxKind } from './sandbox.ts';
 
 async function probe(context: TestContext, sandbox: SandboxKind): Promise<string[]> {
   const folder = await mkdtemp(join(tmpdir(), 'fedrad-sandbox-'));
@@ -100,6 +102,31 @@ async function probe(context: TestContext, sandbox: SandboxKind): Promise<string
   return log.trim().split('\n');
 }
 
+test('outside a sandbox the probe gets at all of it, so that a refusal means something', async (context) => {
+  const folder = await mkdtemp(join(tmpdir(), 'fedrad-probe-'));
+  const server = createServer((socket) => socket.end()).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  context.after(async () => {
+    server.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  const { port } = server.address() as { port: number };
+  const plan = {
+    files: { passwords: '/etc/passwd' },
+    port,
+    unixSocket: join(folder, 'none'),
+    outside: join(folder, 'written'),
+  };
+  await writeFile(join(folder, 'plan.json'), JSON.stringify(plan));
+  const probeProgram = join(import.meta.dirname, 'fixtures', 'probe.js');
+  const { stdout } = await promisify(execFile)(process.execPath, [probeProgram, `data_silo0=${folder}`]);
+  for (const thread of ['main', 'worker']) {
+    for (const what of ['read passwords', 'open a socket', 'write outside', 'start a program', 'eval']) {
+      assert.ok(stdout.includes(`${thread}: ${what}: done`), `${thread}: ${what}`);
+    }
+  }
+});
+
 const FORBIDDEN = /^(main|worker): .*: done$/;
 
 test('in bubblewrap a training step gets at nothing but its own inputs, not even from a worker thread', {
@@ -116,6 +143,16 @@ test('in bubblewrap a training step gets at nothing but its own inputs, not even
     log.some((line) => line.startsWith('worker: open a socket')),
     'the worker thread must have run',
   );
+});
+
+test('in bubblewrap a step has no capability, also as root', {
+  skip: detectSandbox() === 'bubblewrap' ? false : 'bubblewrap does not work on this machine',
+}, () => {
+  const nothing = { read: [], write: [], network: false, workerThreads: false, addons: false };
+  const { file, args } = confine('bubblewrap', nothing, 'unused.js', []);
+  const sandbox = args.slice(0, args.indexOf('--') + 1);
+  const { stdout } = spawnSync(file, [...sandbox, '/bin/grep', 'CapEff', '/proc/self/status'], { encoding: 'utf8' });
+  assert.match(stdout, /CapEff:\s+0+\n/);
 });
 
 test("with Node's permissions alone a training step gets at nothing either, and gets no worker thread", async (context) => {

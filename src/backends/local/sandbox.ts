@@ -84,6 +84,8 @@ function bubblewrapped({ read, write, network }: Confinement, command: readonly 
       ...(network ? ['--share-net'] : []),
       '--die-with-parent',
       '--new-session',
+      // As root it would otherwise keep the right to mount read-only folders anew.
+      ...['--cap-drop', 'ALL'],
       '--clearenv',
       ...['--setenv', 'HOME', '/tmp'],
       ...['--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp'],

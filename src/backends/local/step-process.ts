@@ -6,9 +6,9 @@
  */
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
+import { messageOf } from '../../base/index.ts';
 import { REFUSED, type StepMessage, stepMessageSchema } from '../../components/index.ts';
 import type { Command } from './sandbox.ts';
 
@@ -30,7 +30,9 @@ export type AttemptResult =
   | { readonly kind: 'aborted' };
 
 const LOG_TAIL_LINES = 12;
-const LINE_LIMIT = 4_000;
+/** Characters of a line that are read. */
+const LINE_LIMIT = 16_000;
+const LOG_BYTES_LIMIT = 50_000_000;
 
 /** Runs the command to its end. Never throws for what the child does. */
 export async function runAttempt(options: AttemptOptions): Promise<AttemptResult> {
@@ -38,15 +40,26 @@ export async function runAttempt(options: AttemptOptions): Promise<AttemptResult
   if (signal.aborted) return { kind: 'aborted' };
   const log = createWriteStream(options.logFile, { flags: 'a' });
   const tail: string[] = [];
+  /** What went wrong on this side: a full disk, a history that cannot be written. */
+  let ownError: unknown;
   const lastTenth = { tenth: '' };
-  const write = (line: string): void => {
-    log.write(`${line}\n`);
+  let logBytes = 0;
+  const write = (text: string): void => {
+    const line = printable(text);
+    logBytes += line.length;
+    if (logBytes < LOG_BYTES_LIMIT) log.write(`${line}\n`);
     tail.push(line);
     if (tail.length > LOG_TAIL_LINES) tail.shift();
   };
 
-  const child = spawn(command.file, command.args, { stdio: ['pipe', 'pipe', 'pipe'], env: {} });
+  const child = spawnChild(command);
+  if (child instanceof Error) return { kind: 'refused', error: messageOf(child), logTail: [] };
   const kill = (): void => void child.kill('SIGKILL');
+  const giveUp = (error: unknown): void => {
+    ownError ??= error;
+    kill();
+  };
+  log.on('error', giveUp);
   let idle = false;
   const idleTimer = setTimeout(() => {
     idle = true;
@@ -58,13 +71,13 @@ export async function runAttempt(options: AttemptOptions): Promise<AttemptResult
   child.stdin.write(`${JSON.stringify(options.secrets)}\n`);
 
   const listen = (stream: Readable, handle: (line: string) => void): Promise<void> =>
-    new Promise((resolve) => {
-      const lines = createInterface({ input: stream });
-      lines.on('line', (line) => {
-        idleTimer.refresh();
-        handle(line.slice(0, LINE_LIMIT));
-      });
-      lines.on('close', resolve);
+    eachLine(stream, (line) => {
+      idleTimer.refresh();
+      try {
+        handle(line);
+      } catch (error) {
+        giveUp(error);
+      }
     });
   const heard = [
     listen(child.stdout, (line) => {
@@ -83,8 +96,9 @@ export async function runAttempt(options: AttemptOptions): Promise<AttemptResult
   signal.removeEventListener('abort', kill);
   await Promise.all(heard);
   log.end();
-  await finished(log);
+  await finished(log).catch(giveUp);
 
+  if (ownError !== undefined) return { kind: 'refused', error: ownErrorText(ownError), logTail: tail };
   if (signal.aborted) return { kind: 'aborted' };
   if (exit.code === 0) return { kind: 'completed' };
   if (idle) return { kind: 'crashed', error: `said nothing for ${options.idleTimeoutMs / 1000} s`, logTail: tail };
@@ -92,6 +106,44 @@ export async function runAttempt(options: AttemptOptions): Promise<AttemptResult
     ? { kind: 'refused', error: tail.at(-1) ?? exit.text, logTail: tail }
     : { kind: 'crashed', error: exit.text, logTail: tail };
 }
+
+function spawnChild({ file, args }: Command) {
+  try {
+    return spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], env: {} });
+  } catch (error) {
+    // A command line that the system refuses.
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+const ownErrorText = (error: unknown): string =>
+  error instanceof Error && 'code' in error && error.code === 'ENOSPC'
+    ? 'disk: no space left for the log; free some space, then fedrad run resume'
+    : messageOf(error);
+
+/** Calls `handle` with each line; of a longer one with its first {@link LINE_LIMIT} characters, and never holds more. */
+function eachLine(stream: Readable, handle: (line: string) => void): Promise<void> {
+  let line = '';
+  stream.setEncoding('utf8');
+  stream.on('data', (chunk: string) => {
+    const [first, ...rest] = chunk.split('\n');
+    line = (line + first).slice(0, LINE_LIMIT);
+    for (const next of rest) {
+      handle(line);
+      line = next.slice(0, LINE_LIMIT);
+    }
+  });
+  return new Promise((resolve) => {
+    stream.once('close', () => {
+      if (line !== '') handle(line);
+      resolve();
+    });
+  });
+}
+
+/** Without the control characters that a terminal would obey. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must go
+const printable = (text: string): string => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
 
 /** Whether the progress has entered another tenth of the work; a log needs no more. */
 function isNewTenth(
