@@ -1,9 +1,8 @@
 /**
- * @file Forward pass of one image up to its first pooled activations: normalise, then conv 3x3 of one input channel + bias
- * + max-pool 2x2 + ReLU in one pass. The other convs are in winograd.ts.
+ * @file Forward pass of one image: normalise, then conv 3x3 + bias + max-pool 2x2 + ReLU in one pass.
  *
  * The conv's own output is never written: of each 2x2 window only the largest value and which of the four it was are
- * kept. x is [H+2, H+2] with a zero border. Weights are packed [CO/8][3][3][8].
+ * kept. x is [H+2, W+2, CI] with a zero border; H = W. Weights are packed [CO/8][3][3][CI][8].
  */
 import { madd } from './simd';
 
@@ -19,11 +18,12 @@ export function normalise(pixels: usize, table: usize, out: usize, size: i32): v
   }
 }
 
-/** packed [CO/8][9][8] from w [CO][9]. */
-export function packWeights1(w: usize, packed: usize, CO: i32): void {
-  for (let c: usize = 0; c < <usize>CO; c++) {
-    const to = packed + (c >> 3) * 288 + (c & 7) * 4;
-    for (let r: usize = 0; r < 9; r++) store<f32>(to + r * 32, load<f32>(w + c * 36 + r * 4));
+/** packed [CO/8][9 CI][8] from w [CO][9 CI]. */
+export function packWeights(w: usize, packed: usize, rows: i32, CO: i32): void {
+  for (let c = 0; c < CO; c++) {
+    const from = w + (<usize>(c * rows) << 2);
+    const to = packed + (<usize>((c & ~7) * rows + (c & 7)) << 2);
+    for (let r: usize = 0; r < <usize>rows; r++) store<f32>(to + (r << 5), load<f32>(from + (r << 2)));
   }
 }
 
@@ -31,47 +31,44 @@ export function packWeights1(w: usize, packed: usize, CO: i32): void {
  * Pooled activations out [H/2, H/2, CO] (rows `outRow` bytes apart) and arg u8 [H/2, H/2, CO]: which position of the
  * window, in row-major order, was largest; the first of equals.
  */
-export function convPoolRelu1(
-  x: usize, packed: usize, bias: usize, out: usize, outRow: usize, arg: usize, H: i32, CO: i32,
+export function convPoolRelu(
+  x: usize, packed: usize, bias: usize, out: usize, outRow: usize, arg: usize, H: i32, CI: i32, CO: i32,
 ): void {
-  const row = <usize>(H + 2) << 2;
+  const row = <usize>((H + 2) * CI) << 2;
+  const pixel = <usize>CI << 2;
   const zero = f32x4.splat(0);
   const half = H >> 1;
   for (let y = 0; y < half; y++) {
     for (let c = 0; c < CO; c += 8) {
-      const w = packed + <usize>(c * 36);
+      const w = packed + (<usize>(c * 9 * CI) << 2);
       const bias0 = v128.load(bias + (<usize>c << 2)), bias1 = v128.load(bias + (<usize>c << 2), 16);
-      let p = x + <usize>(2 * y) * row;
-      let o = out + <usize>y * outRow + (<usize>c << 2);
-      let k = arg + <usize>(y * half * CO + c);
       for (let xx = 0; xx < half; xx++) {
         let a0 = zero, a1 = zero, b0 = zero, b1 = zero, c0 = zero, c1 = zero, d0 = zero, d1 = zero;
-        let q = w, r = p;
-        for (let ky = 0; ky < 3; ky++, q += 96, r += row) {
-          // Each input is read once for the two outputs of the row that it reaches.
-          let w0 = v128.load(q), w1 = v128.load(q, 16);
-          let s = v128.load32_splat(r), t = v128.load32_splat(r + row);
-          a0 = madd(s, w0, a0); a1 = madd(s, w1, a1); c0 = madd(t, w0, c0); c1 = madd(t, w1, c1);
-          s = v128.load32_splat(r, 4); t = v128.load32_splat(r + row, 4);
-          b0 = madd(s, w0, b0); b1 = madd(s, w1, b1); d0 = madd(t, w0, d0); d1 = madd(t, w1, d1);
-          w0 = v128.load(q, 32); w1 = v128.load(q, 48);
-          a0 = madd(s, w0, a0); a1 = madd(s, w1, a1); c0 = madd(t, w0, c0); c1 = madd(t, w1, c1);
-          s = v128.load32_splat(r, 8); t = v128.load32_splat(r + row, 8);
-          b0 = madd(s, w0, b0); b1 = madd(s, w1, b1); d0 = madd(t, w0, d0); d1 = madd(t, w1, d1);
-          w0 = v128.load(q, 64); w1 = v128.load(q, 80);
-          a0 = madd(s, w0, a0); a1 = madd(s, w1, a1); c0 = madd(t, w0, c0); c1 = madd(t, w1, c1);
-          s = v128.load32_splat(r, 12); t = v128.load32_splat(r + row, 12);
-          b0 = madd(s, w0, b0); b1 = madd(s, w1, b1); d0 = madd(t, w0, d0); d1 = madd(t, w1, d1);
+        let q = w;
+        for (let ky = 0; ky < 3; ky++) {
+          let p = x + <usize>(2 * y + ky) * row + <usize>(2 * xx) * pixel;
+          const end = p + pixel * 3;
+          while (p < end) {
+            const w0 = v128.load(q), w1 = v128.load(q, 16);
+            let s = v128.load32_splat(p);
+            a0 = madd(s, w0, a0); a1 = madd(s, w1, a1);
+            s = v128.load32_splat(p + pixel);
+            b0 = madd(s, w0, b0); b1 = madd(s, w1, b1);
+            s = v128.load32_splat(p + row);
+            c0 = madd(s, w0, c0); c1 = madd(s, w1, c1);
+            s = v128.load32_splat(p + row + pixel);
+            d0 = madd(s, w0, d0); d1 = madd(s, w1, d1);
+            p += 4;
+            q += 32;
+          }
         }
         const m0 = f32x4.max(f32x4.max(a0, b0), f32x4.max(c0, d0));
         const m1 = f32x4.max(f32x4.max(a1, b1), f32x4.max(c1, d1));
+        const o = out + <usize>y * outRow + (<usize>(xx * CO + c) << 2);
         v128.store(o, f32x4.max(f32x4.add(m0, bias0), zero));
         v128.store(o, f32x4.max(f32x4.add(m1, bias1), zero), 16);
         const packedArg = i16x8.narrow_i32x4_s(firstOf(a0, b0, c0, m0), firstOf(a1, b1, c1, m1));
-        v128.store64_lane(k, i8x16.narrow_i16x8_s(packedArg, packedArg), 0);
-        p += 8;
-        o += <usize>CO << 2;
-        k += CO;
+        v128.store64_lane(arg + <usize>((y * half + xx) * CO + c), i8x16.narrow_i16x8_s(packedArg, packedArg), 0);
       }
     }
   }

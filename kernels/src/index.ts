@@ -4,7 +4,7 @@ import { madd } from './simd';
 export { convBackward, convBackward1, packBackward } from './backward';
 export { denseBackward, denseForward, denseReduce } from './dense';
 export { dropout } from './dropout';
-export { convPoolRelu1, normalise, packWeights1 } from './forward';
+export { convPoolRelu, normalise, packWeights } from './forward';
 export { sumAndUpdate } from './update';
 export { winogradPoolRelu, winogradWeights } from './winograd';
 

@@ -43,7 +43,7 @@ function transformed(g: usize, stride: usize, r: usize): f32 {
 }
 
 /**
- * As convPoolRelu1, but x is [H+2, H+2, CI], from u of winogradWeights. scratch: TILES * 16 * CI floats, then GROUP * 16 * 8.
+ * As convPoolRelu, from u of winogradWeights. scratch: TILES * 16 * CI floats, then GROUP * 16 * 8.
  */
 export function winogradPoolRelu(
   x: usize, u: usize, bias: usize, out: usize, outRow: usize, arg: usize, H: i32, CI: i32, CO: i32, scratch: usize,

@@ -6,8 +6,8 @@ import { fail } from '../base/index.ts';
 export interface Kernels {
   multiplyAdd(a: number, b: number, c: number): number;
   normalise(pixels: number, table: number, out: number, size: number): void;
-  packWeights1(w: number, packed: number, outputs: number): void;
-  convPoolRelu1(
+  packWeights(w: number, packed: number, rows: number, outputs: number): void;
+  convPoolRelu(
     x: number,
     packed: number,
     bias: number,
@@ -15,6 +15,7 @@ export interface Kernels {
     outRow: number,
     arg: number,
     size: number,
+    inputs: number,
     outputs: number,
   ): void;
   winogradWeights(w: number, u: number, inputs: number, from: number, to: number): void;

@@ -35,7 +35,7 @@ const pack: Phase = {
     const { weight, packed, packedBackward, inputs, outputs } = plan.blocks[item]!;
     const w = plan.conv + weight;
     if (inputs === 1) {
-      kernels.packWeights1(w, packed, outputs);
+      kernels.packWeights(w, packed, 9, outputs);
     } else {
       kernels.winogradWeights(w, packed, inputs, 0, outputs);
       kernels.packBackward(w, packedBackward, inputs, outputs);
@@ -54,7 +54,7 @@ const forward: Phase = {
       const output = block.output + image * block.outputStride;
       const arg = block.arg + image * block.argStride;
       const bias = plan.conv + block.bias;
-      if (inputs === 1) kernels.convPoolRelu1(input, packed, bias, output, outputRow, arg, block.size, outputs);
+      if (inputs === 1) kernels.convPoolRelu(input, packed, bias, output, outputRow, arg, block.size, inputs, outputs);
       else kernels.winogradPoolRelu(input, packed, bias, output, outputRow, arg, block.size, inputs, outputs, tiles);
       if (i > 0 && job.dropoutKey) {
         const [key0, key1] = job.dropoutKey;
