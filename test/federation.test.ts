@@ -11,7 +11,7 @@ import { type Cli, openCli, pneumoniaConfig, uploadConfig } from './cli.ts';
 async function hospitals(context: TestContext): Promise<Cli> {
   const cli = await openCli(context);
   await cli.ok('provision');
-  await cli.write('upload.yaml', uploadConfig('phantom:40'));
+  await cli.write('upload.yaml', uploadConfig('phantom:80'));
   await cli.ok('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', 'upload.yaml', '--wait');
   await cli.write('config.yaml', pneumoniaConfig());
   return cli;

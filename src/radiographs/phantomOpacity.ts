@@ -40,7 +40,7 @@ export function drawOpacity(kind: OpacityKind, lowerLobes: number, rng: Rng): Op
           { u, v, su, sv },
           { u: u + between(rng, -0.12, 0.12), v: v + between(rng, -0.1, 0.1), su: 0.7 * su, sv: 0.7 * sv },
         ],
-        contrast: between(rng, 0.46, 0.8),
+        contrast: between(rng, 0.52, 0.88),
       };
     }
     case 'patchy': {
@@ -48,7 +48,7 @@ export function drawOpacity(kind: OpacityKind, lowerLobes: number, rng: Rng): Op
         const size = between(rng, 0.055, 0.11);
         return { u: side(rng) * between(rng, 0.28, 0.66), v: height() + between(rng, -0.12, 0.12), su: size, sv: size };
       });
-      return { spots, contrast: between(rng, 0.46, 0.8) };
+      return { spots, contrast: between(rng, 0.52, 0.88) };
     }
   }
 }
