@@ -70,6 +70,22 @@ test('the steps of the page: provision, object id, policy, secrets, both pipelin
   }
 });
 
+test('keys that only Azure ML uses are named, not ignored in silence', async (context) => {
+  const cli = await openCli(context);
+  await cli.ok('provision');
+  const config = pneumoniaConfig().replace(
+    'computes: [silo1-01]',
+    'computes: [silo1-01, silo2-01]\n      instance_count: 2',
+  );
+  await cli.write('config.yaml', config);
+  const { code, stderr } = await cli.run(['submit', 'pneumonia', '--config', 'config.yaml', '--offline']);
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(stderr.trim().split('\n'), [
+    'note: config.yaml: federated_learning.silos[1].instance_count is for Azure ML and has no effect on this machine',
+    'note: config.yaml: federated_learning.silos[1].computes[1] is for Azure ML and has no effect on this machine',
+  ]);
+});
+
 test('every command has help with an example', async (context) => {
   const cli = await openCli(context);
   for (const command of [

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { fail } from '../base/index.ts';
 import {
   type Graph,
+  type PneumoniaConfig,
   parseConfig,
   pneumoniaConfigSchema,
   pneumoniaGraph,
@@ -71,6 +72,8 @@ export function addSubmitCommands(root: Command): void {
     .action((options: SubmitOptions, command: Command) =>
       submit(options, homeOf(command), 'pneumonia', (text, file) => {
         const config = parseConfig(text, pneumoniaConfigSchema, file);
+        for (const key of unusedKeys(config))
+          console.error(`note: ${file}: ${key} is for Azure ML and has no effect on this machine`);
         return {
           aml: config.aml,
           graph: pneumoniaGraph(config),
@@ -117,6 +120,18 @@ async function submit(
   await check(workspace);
   const outcome = await submitGraph(home, workspace, graph, text, options);
   if (outcome !== undefined) process.exitCode = outcome;
+}
+
+/** Keys that mean something to Azure ML only: here a step is one process on the silo's first compute. */
+function unusedKeys({ federated_learning: { silos } }: PneumoniaConfig): string[] {
+  return silos.flatMap((silo, index) => {
+    const at = `federated_learning.silos[${index}]`;
+    return [
+      ...(silo.instance_count === undefined ? [] : [`${at}.instance_count`]),
+      ...(silo.instance_type === undefined ? [] : [`${at}.instance_type`]),
+      ...silo.computes.slice(1).map((_, position) => `${at}.computes[${position + 1}]`),
+    ];
+  });
 }
 
 /** Records a run and starts it. With `wait` it returns the exit code of the run. */
