@@ -184,8 +184,8 @@ Made by \`npm run results -- --data <chest_xray>\` from the training folder of t
 Zhang, Goldbaum, CC BY 4.0), here at 224x224 pixels, with the training parameters of the Azure ML example: 2 iterations of 5
 epochs, SGD 0.01, momentum 0.9, batch 32, three silos. Intervals are 95 %, bootstrapped by patient. One seed.
 
-These figures are on images from the same folder as the training images. They say little about other hospitals: the
-classes of this folder differ in more than the disease, and a model that learns the folder does clearly worse elsewhere.
+These figures are on images from the same folder as the training images. They say little about other hospitals: how
+the models do on images from elsewhere was not measured here.
 
 ${EXPERIMENTS.filter(({ name }) => values.only === undefined || values.only === name)
   .map(section)
