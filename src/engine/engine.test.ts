@@ -191,8 +191,6 @@ test('what does not fit is refused with its place', async () => {
   await engine.close();
   await assert.rejects(openEngine(pneumoniaNetwork(), { threads: 1, batchSize: 4096 }), /smaller batch size/);
   assert.equal(networkSchema.safeParse({ ...network, imageSize: 20 }).success, false);
-  assert.equal(networkSchema.safeParse({ ...network, channels: [8, 12] }).success, false);
-  assert.equal(networkSchema.safeParse({ ...network, imageSize: 8, channels: [8, 8, 8, 8] }).success, false);
 });
 
 test('one thread needs no permission to start workers', () => {

@@ -5,12 +5,20 @@
  * (crew.ts); the loss is computed in between (head.ts). Same parameters, batch and key give the same bits, whatever the
  * number of threads.
  */
-import { checkParameters, fail, type ParameterSet, type PhiloxKey, type Tensor } from '../base/index.ts';
+import {
+  checkParameters,
+  fail,
+  type ParameterSet,
+  type ParameterShapes,
+  type PhiloxKey,
+  type Tensor,
+} from '../base/index.ts';
 import { openCrew } from './crew.ts';
+import { featuresOf, fusedForm } from './fused.ts';
 import { classOneProbabilities, type Head, headGradients } from './head.ts';
 import { compileKernels, fusesMultiplyAdd, linkKernels } from './kernels.ts';
 import { convertConv, convertDense, type Direction } from './layout.ts';
-import { featuresOf, type Network, parameterShapes } from './network.ts';
+import { type Network, parameterShapes } from './network.ts';
 import type { Job } from './phases.ts';
 import { type Plan, planMemory } from './plan.ts';
 
@@ -91,7 +99,8 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
   if (!(Number.isInteger(batchSize) && batchSize >= 1))
     fail('engine', `expected a batch size of 1 or more, got ${batchSize}`);
 
-  const plan = planMemory(network, batchSize, threads);
+  const fused = fusedForm(network) ?? fail('engine', 'no kernels for this network');
+  const plan = planMemory(fused, batchSize, threads);
   const pages = (bytes: number): number => Math.ceil(bytes / PAGE);
   const memory = new WebAssembly.Memory({
     initial: pages(plan.bytes),
@@ -104,7 +113,7 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
   const floats = (at: number, count: number): Float32Array => new Float32Array(memory.buffer, at, count);
   floats(plan.table, 256).set(normalisationTable(network));
 
-  const { hidden: N } = network;
+  const { hidden: N } = fused;
   const head: Head = { weight: floats(plan.head + N * 4, 2 * N), bias: floats(plan.head + 12 * N, 2) };
   let anchored = false;
 
@@ -135,8 +144,8 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
       anchored = false;
     },
 
-    parameters: () => readParameters(plan, memory, 'parameters'),
-    velocity: () => readParameters(plan, memory, 'velocity'),
+    parameters: () => readParameters(parameterShapes(network), plan, memory, 'parameters'),
+    velocity: () => readParameters(parameterShapes(network), plan, memory, 'velocity'),
 
     setAnchor() {
       const missing = pages(plan.bytesWithAnchor) - memory.buffer.byteLength / PAGE;
@@ -233,9 +242,9 @@ function updateHead(
 
 type Kind = 'parameters' | 'velocity';
 
-function readParameters(plan: Plan, memory: WebAssembly.Memory, kind: Kind): ParameterSet {
+function readParameters(shapes: ParameterShapes, plan: Plan, memory: WebAssembly.Memory, kind: Kind): ParameterSet {
   const copy = new Map<string, Tensor>();
-  for (const [name, shape] of parameterShapes(plan.network)) {
+  for (const [name, shape] of shapes) {
     copy.set(name, { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) });
   }
   copyParameters(copy, plan, memory, kind, 'toTorch');

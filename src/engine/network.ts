@@ -1,74 +1,86 @@
 /**
- * @file The network, as a value: blocks of conv 3x3 + ReLU + max-pool 2x2, dropout after each block but the first, a dense
- * hidden layer with ReLU, two classes. The defaults are the network of the FL pneumonia example (PneumoniaNetwork).
- *
- * Axes: B images, H = W = image size, C channels of a block, N hidden units, K = inputs of the hidden layer.
+ * @file The network, as a value: plain JSON that travels in graphs and model files. Layers are described in layers.ts; the last
+ * one gives the two logits, NORMAL and PNEUMONIA.
  */
 import { z } from 'zod';
-import type { ParameterShapes } from '../base/index.ts';
+import { FedradError, type ParameterShapes } from '../base/index.ts';
+import { flatten, nodeParameters } from './graph.ts';
+import { type Layer, layerSchema } from './layers.ts';
 
 export const networkSchema = z
   .strictObject({
-    /** Height and width of an image, pixels; a multiple of 8 and of 2^blocks. */
+    /** Height and width of an image, pixels; a multiple of 8. */
     imageSize: z.int().multipleOf(8).min(8).max(1024),
-    /** Output channels of each block, first to last; multiples of 8. */
-    channels: z.array(z.int().multipleOf(8).min(8).max(512)).min(1).max(6),
-    /** Hidden units; a multiple of 32. */
-    hidden: z.int().multipleOf(32).min(32).max(4096),
     classes: z.literal(2),
-    /** Probability that an activation is dropped in training; used in steps of 1/65536. */
-    dropout: z.number().min(0).max(0.9),
     /** Of pixels scaled to 0..1: input = (pixel / 255 - mean) / std. */
     normalisation: z.strictObject({ mean: z.number().min(0).max(1), std: z.number().positive() }),
+    layers: z.array(layerSchema).min(1).max(500),
   })
-  .refine(({ imageSize, channels }) => imageSize % 2 ** channels.length === 0, {
-    path: ['imageSize'],
-    message: 'each block halves the image: expected a multiple of 2^blocks',
+  .superRefine(({ imageSize, classes, layers }, context) => {
+    const refuse = (where: string, message: string): void =>
+      void context.addIssue({ code: 'custom', path: [where], message });
+    try {
+      flatten(layers, imageSize);
+    } catch (error) {
+      if (!(error instanceof FedradError)) throw error;
+      refuse(error.where, `${error.problem} (${error.remedy})`);
+    }
+    const last = layers.at(-1);
+    if (last?.op !== 'linear' || last.out_features !== classes)
+      refuse('layers', `the last layer must be linear with out_features: ${classes}`);
   });
 
-/** A network's description; plain JSON. */
+/** A network's description. */
 export type Network = z.infer<typeof networkSchema>;
 
-/** The pneumonia network: 224x224, channels 32, 64, 128, 256 hidden units; `options` replaces parts of it. */
-export const pneumoniaNetwork = (options: Partial<Network> = {}): Network =>
-  networkSchema.parse({
-    imageSize: 224,
-    channels: [32, 64, 128],
-    hidden: 256,
+/** Mean and deviation of the pixels, as the Azure ML example normalises them. */
+export const NORMALISATION = { mean: 0.4818, std: 0.2357 } as const;
+
+export interface PneumoniaOptions {
+  readonly imageSize?: number;
+  /** Output channels of each block of conv 3x3, ReLU and max-pool 2. */
+  readonly channels?: readonly number[];
+  readonly hidden?: number;
+  /** After each block but the first. */
+  readonly dropout?: number;
+}
+
+/** The network of the Azure ML example (PneumoniaNetwork): 224x224, channels 32, 64, 128, 256 hidden units; options replace parts of it. */
+export function pneumoniaNetwork(options: PneumoniaOptions = {}): Network {
+  const { imageSize = 224, channels = [32, 64, 128], hidden = 256, dropout = 0.2 } = options;
+  const layers = channels.flatMap((outputs, i): Layer[] => [
+    { ...convolution(`conv${i + 1}`, outputs), bias: true },
+    { op: 'relu' },
+    { op: 'max_pool2d', kernel_size: [2, 2], padding: [0, 0] },
+    ...(i > 0 && dropout > 0 ? [{ op: 'dropout', p: dropout } as const] : []),
+  ]);
+  return networkSchema.parse({
+    imageSize,
     classes: 2,
-    dropout: 0.2,
-    normalisation: { mean: 0.4818, std: 0.2357 },
-    ...options,
+    normalisation: NORMALISATION,
+    layers: [
+      ...layers,
+      { op: 'linear', name: 'fc1', out_features: hidden },
+      { op: 'relu' },
+      { op: 'linear', name: 'fc2', out_features: 2 },
+    ],
   });
-
-/** One conv block: `size` is the height and width of its input; its output has half of it. */
-export interface Block {
-  readonly size: number;
-  readonly inputs: number;
-  readonly outputs: number;
 }
 
-/** The conv blocks, first to last. */
-export const blocksOf = ({ imageSize, channels }: Network): readonly Block[] =>
-  channels.map((outputs, i) => ({ size: imageSize >> i, inputs: channels[i - 1] ?? 1, outputs }));
+/** A 3x3 convolution that keeps the size, or halves it with stride 2; without bias, as before a norm. */
+export const convolution = (name: string, outputs: number, stride = 1) => ({
+  op: 'conv2d' as const,
+  name,
+  out_channels: outputs,
+  kernel_size: [3, 3] as [number, number],
+  stride: [stride, stride] as [number, number],
+  padding: [1, 1] as [number, number],
+  groups: 1,
+  bias: false,
+});
 
-/** The last block's output: height and width, channels, and their product K (inputs of the hidden layer). */
-export function featuresOf({ imageSize, channels }: Network) {
-  const size = imageSize >> channels.length;
-  const depth = channels.at(-1)!;
-  return { size, channels: depth, inputs: size * size * depth };
-}
-
-/** Names and shapes of the parameters, PyTorch's: `conv1.weight [CO, CI, 3, 3]`, `fc1.weight [N, C H W]`. */
-export function parameterShapes(network: Network): ParameterShapes {
-  const shapes = new Map<string, readonly number[]>();
-  for (const [i, { inputs, outputs }] of blocksOf(network).entries()) {
-    shapes.set(`conv${i + 1}.weight`, [outputs, inputs, 3, 3]);
-    shapes.set(`conv${i + 1}.bias`, [outputs]);
-  }
-  shapes.set('fc1.weight', [network.hidden, featuresOf(network).inputs]);
-  shapes.set('fc1.bias', [network.hidden]);
-  shapes.set('fc2.weight', [network.classes, network.hidden]);
-  shapes.set('fc2.bias', [network.classes]);
-  return shapes;
+/** Names and shapes of parameters and buffers, PyTorch's, in the order of the layers. */
+export function parameterShapes({ layers, imageSize }: Network): ParameterShapes {
+  const { nodes, shapes } = flatten(layers, imageSize);
+  return new Map(nodes.flatMap((node) => [...nodeParameters(node, shapes[node.inputs[0]!]!)]));
 }

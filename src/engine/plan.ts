@@ -5,7 +5,7 @@
  * keeps its pooled output and one byte per pooled value. Addresses are bytes, multiples of 64.
  */
 import { fail } from '../base/index.ts';
-import { type Block, blocksOf, featuresOf, type Network } from './network.ts';
+import { type Block, blocksOf, type FusedNetwork, featuresOf } from './fused.ts';
 
 /** k of the hidden layer's input per work item; sums are made per item, then over items in order. */
 export const DENSE_CHUNK = 512;
@@ -44,7 +44,7 @@ export interface ThreadPlan {
 }
 
 export interface Plan {
-  readonly network: Network;
+  readonly network: FusedNetwork;
   readonly batchSize: number;
   readonly blocks: readonly BlockPlan[];
   /** Inputs K of the hidden layer, and how many work items they make. */
@@ -82,7 +82,7 @@ const BORDER = 1;
 /** WebAssembly's 32-bit addresses. */
 const MEMORY_LIMIT = 2 ** 32;
 
-export function planMemory(network: Network, batchSize: number, threadCount: number): Plan {
+export function planMemory(network: FusedNetwork, batchSize: number, threadCount: number): Plan {
   let top = CONTROL + 256;
   const take = (bytes: number): number => {
     const at = Math.ceil(top / 64) * 64;

@@ -3,7 +3,8 @@
  * layouts. Written like the equations, not for speed.
  */
 import type { ParameterSet } from '../base/index.ts';
-import { blocksOf, type Network } from './network.ts';
+import { blocksOf, fusedForm } from './fused.ts';
+import type { Network } from './network.ts';
 
 export type Doubles = ReadonlyMap<string, Float64Array>;
 
@@ -28,9 +29,10 @@ export function referenceStep(
   const gradients = new Map([...parameters].map(([name, data]) => [name, new Float64Array(data.length)]));
   const p = (name: string): Float64Array => parameters.get(name)!;
   const d = (name: string): Float64Array => gradients.get(name)!;
-  const { imageSize: size, hidden: N } = network;
+  const fused = fusedForm(network)!;
+  const { imageSize: size, hidden: N } = fused;
   const { mean, std } = network.normalisation;
-  const blocks = blocksOf(network);
+  const blocks = blocksOf(fused);
   const probabilities: number[] = [];
   let loss = 0;
   for (const [b, label] of labels.entries()) {

@@ -1,6 +1,7 @@
 /** @file What the engine's tests share: the fixtures' generator (fixtures/make.py), drawn models and batches, distances. */
 import { elementCount, type ParameterSet, philox4x32 } from '../base/index.ts';
 import type { LabelledImages } from './engine.ts';
+import { fusedForm } from './fused.ts';
 import { type Network, parameterShapes } from './network.ts';
 import { dropoutThreshold } from './phases.ts';
 import type { Mask } from './reference.ts';
@@ -55,12 +56,13 @@ export function drawnCase(
 
 /** The dropout that dropout.ts promises, from base's Philox. */
 export function dropoutMask(network: Network, key: readonly [number, number]): Mask {
-  const threshold = dropoutThreshold(network.dropout);
+  const { dropout, channels, imageSize } = fusedForm(network)!;
+  const threshold = dropoutThreshold(dropout);
   const words = new Uint32Array(4);
   return (image, block, channel, y, x) => {
     if (block === 0) return 1;
-    const size = network.imageSize >> (block + 1);
-    const element = (y * size + x) * network.channels[block]! + channel;
+    const size = imageSize >> (block + 1);
+    const element = (y * size + x) * channels[block]! + channel;
     philox4x32(element >> 3, image, block, 0, key, words);
     const bits = (words[(element >> 1) & 3]! >>> (16 * (element & 1))) & 0xffff;
     return bits < threshold ? 0 : 1 / (1 - threshold / 65536);
