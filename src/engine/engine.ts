@@ -14,6 +14,7 @@ import {
   type Tensor,
 } from '../base/index.ts';
 import { openCrew } from './crew.ts';
+import type { FeatureMaps } from './explain.ts';
 import { featuresOf, fusedForm } from './fused.ts';
 import { classOneProbabilities, type Head, headGradients } from './head.ts';
 import { compileKernels, fusesMultiplyAdd, linkKernels } from './kernels.ts';
@@ -73,6 +74,8 @@ export interface Engine {
   step(batch: LabelledImages, options: StepOptions): StepResult;
   /** P(PNEUMONIA) of each image [N, H, W], dropout off; any N. */
   probabilities(images: Uint8Array): Float32Array;
+  /** The last feature map of each image [N, H, W], dropout off; any N. */
+  features(images: Uint8Array): FeatureMaps;
   /** Ends the threads; the engine cannot be used afterwards. */
   close(): Promise<void>;
 }
@@ -117,10 +120,13 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
   const head: Head = { weight: floats(plan.head + N * 4, 2 * N), bias: floats(plan.head + 12 * N, 2) };
   let anchored = false;
 
-  const runForward = (images: Uint8Array, job: Job): Float32Array => {
+  const runBlocks = (images: Uint8Array, job: Job): void => {
     new Uint8Array(memory.buffer, plan.images, images.length).set(images);
     crew.run('pack', job);
     crew.run('forward', job);
+  };
+  const runForward = (images: Uint8Array, job: Job): Float32Array => {
+    runBlocks(images, job);
     crew.run('dense', job);
     crew.run('reduce', job);
     return floats(plan.hidden, job.images * N);
@@ -188,17 +194,23 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
     },
 
     probabilities(images) {
-      const pixels = network.imageSize ** 2;
-      if (images.length % pixels !== 0)
-        fail('images', `expected a multiple of ${pixels} pixels, got ${images.length}`, imageRemedy(network));
-      const result = new Float32Array(images.length / pixels);
-      for (let from = 0; from < result.length; from += batchSize) {
-        const count = Math.min(batchSize, result.length - from);
-        const batch = images.subarray(from * pixels, (from + count) * pixels);
+      const result = new Float32Array(countImages(images, network));
+      for (const { from, count, batch } of batches(images, network, batchSize)) {
         const h = runForward(batch, { ...FORWARD_ONLY, images: count });
         result.set(classOneProbabilities(head, h, count), from);
       }
       return result;
+    },
+
+    features(images) {
+      const { size, channels, inputs } = featuresOf(fused);
+      const data = new Float32Array(countImages(images, network) * inputs);
+      for (const { from, count, batch } of batches(images, network, batchSize)) {
+        runBlocks(batch, { ...FORWARD_ONLY, images: count });
+        // The last block's output has no border.
+        data.set(floats(plan.blocks.at(-1)!.output, count * inputs), from * inputs);
+      }
+      return { shape: { channels, height: size, width: size }, data };
     },
 
     close: () => crew.close(),
@@ -212,6 +224,23 @@ const normalisationTable = ({ normalisation: { mean, std } }: Network): Float32A
   );
 
 const imageRemedy = ({ imageSize }: Network): string => `prepare the images as ${imageSize}x${imageSize} grey`;
+
+function countImages(images: Uint8Array, network: Network): number {
+  const pixels = network.imageSize ** 2;
+  if (images.length % pixels !== 0)
+    fail('images', `expected a multiple of ${pixels} pixels, got ${images.length}`, imageRemedy(network));
+  return images.length / pixels;
+}
+
+/** The images in batches of at most this size, and where each begins. */
+function* batches(images: Uint8Array, network: Network, batchSize: number) {
+  const pixels = network.imageSize ** 2;
+  const all = countImages(images, network);
+  for (let from = 0; from < all; from += batchSize) {
+    const count = Math.min(batchSize, all - from);
+    yield { from, count, batch: images.subarray(from * pixels, (from + count) * pixels) };
+  }
+}
 
 const headAnchor = (plan: Plan): number => plan.anchor + plan.convBytes + plan.denseBytes;
 

@@ -1,0 +1,144 @@
+/** @file Holds Grad-CAM to finite differences, to the engine's own probabilities, and to an opacity whose place is known. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openRng } from '../base/index.ts';
+import { openEngine } from './engine.ts';
+import { gradCam } from './explain.ts';
+import { elements } from './graph.ts';
+import { initialParameters } from './initial.ts';
+import { type Network, NORMALISATION, networkSchema, pneumoniaNetwork } from './network.ts';
+import { resnet18, smallNetwork } from './networks.ts';
+import { tailOf } from './tail.ts';
+import { drawnCase, lcg } from './testing.ts';
+
+const stem = { op: 'conv2d', name: 'stem', out_channels: 8, kernel_size: 3, stride: 2 };
+const head = { op: 'linear', name: 'fc', out_features: 2 };
+const network = (layers: unknown[]): Network =>
+  networkSchema.parse({ imageSize: 8, classes: 2, normalisation: NORMALISATION, layers: [stem, ...layers, head] });
+
+const tails: [title: string, network: Network][] = [
+  ['hidden layer', pneumoniaNetwork({ imageSize: 16, channels: [8, 16], hidden: 32 })],
+  ['mean over the image', smallNetwork({ imageSize: 16, channels: [8, 8] })],
+  ['ResNet-18', resnet18({ imageSize: 64, width: 8 })],
+  [
+    'grouped convolution over the image, norms, gelu, residual',
+    network([
+      { op: 'conv2d', name: 'last', out_channels: 12, kernel_size: [5, 3], padding: [1, 0], groups: 4, bias: false },
+      { op: 'batch_norm2d', name: 'norm' },
+      { op: 'gelu' },
+      {
+        op: 'residual',
+        body: [{ op: 'group_norm', name: 'groups', num_groups: 3 }, { op: 'relu' }, { op: 'dropout', p: 0.5 }],
+      },
+    ]),
+  ],
+  ['largest of each channel', network([{ op: 'max_pool2d', kernel_size: 3 }])],
+  ['mean with padding', network([{ op: 'avg_pool2d', kernel_size: [5, 4], stride: 3, padding: [1, 1] }])],
+  [
+    'two ways out of the map',
+    network([
+      {
+        op: 'residual',
+        body: [{ op: 'linear', name: 'a', out_features: 8 }, { op: 'gelu' }],
+        shortcut: [{ op: 'global_avg_pool' }],
+      },
+    ]),
+  ],
+];
+
+for (const [title, network] of tails) {
+  test(`the gradient of the feature map is the slope of the log odds: ${title}`, () => {
+    const uniform = lcg(3);
+    const { parameters } = drawnCase(network, 1, 7);
+    for (const [name, { data }] of parameters)
+      if (name.endsWith('running_var')) for (const at of data.keys()) data[at] = 0.2 + Math.abs(data[at]!);
+    const tail = tailOf(network, parameters);
+    const features = Float64Array.from({ length: elements(tail.shape) }, () => uniform() * 2 - 0.7);
+    const { gradient } = tail.logOdds(features);
+    assert.ok(gradient.some((value) => value !== 0));
+    const step = 1e-6;
+    for (const at of features.keys()) {
+      const moved = (shift: number): number => tail.logOdds(features.with(at, features[at]! + shift)).value;
+      const slope = (moved(step) - moved(-step)) / (2 * step);
+      assert.ok(Math.abs(slope - gradient[at]!) < 1e-8 + 1e-6 * Math.abs(slope), `${at}: ${slope}, ${gradient[at]}`);
+    }
+  });
+}
+
+test('the tail gives the probability that the engine gives, and the map is the weighted feature map', async () => {
+  const network = pneumoniaNetwork({ imageSize: 24, channels: [8, 16], hidden: 32 });
+  const { parameters, batch } = drawnCase(network, 5, 11);
+  const engine = await openEngine(network, { threads: 1, batchSize: 2 });
+  engine.load(parameters);
+  const features = engine.features(batch.images);
+  assert.deepEqual(features.shape, { channels: 16, height: 6, width: 6 });
+  const maps = gradCam(network, parameters, features);
+  assert.equal(maps.length, 5 * 36);
+  const tail = tailOf(network, parameters);
+  for (const [image, probability] of engine.probabilities(batch.images).entries()) {
+    const own = features.data.subarray(image * 576, (image + 1) * 576);
+    const { value, gradient } = tail.logOdds(
+      Float64Array.from(own, (_, e) => own[(e % 36) * 16 + Math.floor(e / 36)]!),
+    );
+    assert.ok(Math.abs(1 / (1 + Math.exp(-value)) - probability) < 1e-5);
+    for (let at = 0; at < 36; at++) {
+      let sum = 0;
+      for (let c = 0; c < 16; c++)
+        sum += (gradient.subarray(c * 36, c * 36 + 36).reduce((a, b) => a + b, 0) / 36) * own[at * 16 + c]!;
+      assert.ok(Math.abs(Math.max(0, sum) - maps[image * 36 + at]!) < 1e-5);
+    }
+  }
+  await engine.close();
+});
+
+test('a network whose feature map cannot be told is refused in one line', () => {
+  const parameters = new Map();
+  const linearOnly = networkSchema.parse({ imageSize: 8, classes: 2, normalisation: NORMALISATION, layers: [head] });
+  assert.throws(() => tailOf(linearOnly, parameters), /it has no feature map/);
+  const around = network([
+    {
+      op: 'residual',
+      body: [{ op: 'conv2d', name: 'in', out_channels: 8, kernel_size: 2 }, { op: 'global_avg_pool' }],
+      shortcut: [{ op: 'global_avg_pool' }],
+    },
+  ]);
+  assert.throws(() => tailOf(around, parameters), /layers\[1\]\.shortcut\[0\]: it also reads what lies before/);
+});
+
+test('after a short training the map is brightest at the opacity', async () => {
+  const size = 32;
+  const rng = openRng(4, 'opacities');
+  /** Noise; with a soft bright disc at (x, y) where there is one. */
+  const draw = (disc?: { readonly x: number; readonly y: number }): Uint8Array =>
+    Uint8Array.from({ length: size * size }, (_, at) => {
+      const away = disc ? Math.hypot((at % size) - disc.x, Math.floor(at / size) - disc.y) : 99;
+      return Math.min(255, Math.max(0, 90 + 25 * rng.normal() + 110 * Math.exp(-((away / 4) ** 2))));
+    });
+  const place = (): number => 5 + rng.integer(size - 10);
+  const network = pneumoniaNetwork({ imageSize: size, channels: [8, 16], hidden: 32, dropout: 0 });
+  const engine = await openEngine(network, { threads: 1, batchSize: 16 });
+  engine.load(initialParameters(network, 1));
+  for (let step = 0; step < 120; step++) {
+    const labels = Uint8Array.from({ length: 16 }, (_, image) => image % 2);
+    const images = [...labels].map((label) => draw(label === 1 ? { x: place(), y: place() } : undefined));
+    engine.step({ images: new Uint8Array(Buffer.concat(images)), labels }, { learningRate: 0.02, momentum: 0.9 });
+  }
+  const discs = Array.from({ length: 12 }, () => ({ x: place(), y: place() }));
+  const images = new Uint8Array(Buffer.concat(discs.map(draw)));
+  const probabilities = engine.probabilities(images);
+  assert.ok(
+    probabilities.every((p) => p > 0.9),
+    `not trained: ${probabilities}`,
+  );
+  const features = engine.features(images);
+  const maps = gradCam(network, engine.parameters(), features);
+  const { height, width } = features.shape;
+  for (const [image, { x, y }] of discs.entries()) {
+    const map = maps.subarray(image * height * width, (image + 1) * height * width);
+    const brightest = map.indexOf(Math.max(...map));
+    const [cellX, cellY] = [brightest % width, Math.floor(brightest / width)].map((at) => (at + 0.5) * (size / width));
+    const away = Math.hypot(cellX! - x, cellY! - y);
+    assert.ok(away <= 6, `disc at ${x}, ${y}; brightest at ${cellX}, ${cellY}`);
+  }
+  await engine.close();
+});

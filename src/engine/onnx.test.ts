@@ -1,0 +1,127 @@
+/** @file Holds the exported model to the wire format's own examples, to the operators it should have, and to ONNX Runtime. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runOnnx, SKIP_ONNX_RUNTIME } from '../../test/onnxruntime/run.ts';
+import { openEngine } from './engine.ts';
+import { type Network, networkSchema, pneumoniaNetwork } from './network.ts';
+import { encodeOnnx } from './onnx.ts';
+import { onnxGraph } from './onnx-graph.ts';
+import { bytes, float, int, message, string } from './protobuf.ts';
+import { drawnCase } from './testing.ts';
+
+const description = { producerVersion: '1.2.3', text: 'for a test', metadata: { labels: 'NORMAL,PNEUMONIA' } };
+const hex = (chunks: readonly Uint8Array[]): string => Buffer.concat(chunks).toString('hex');
+
+/** Every kind of layer, with flat and spatial tensors in all the places where they can be. */
+const everyLayer = networkSchema.parse({
+  imageSize: 24,
+  classes: 2,
+  normalisation: { mean: 0.4, std: 0.3 },
+  layers: [
+    { op: 'conv2d', name: 'stem.conv', out_channels: 8, kernel_size: [5, 3], stride: [2, 1], padding: [2, 0] },
+    { op: 'batch_norm2d', name: 'stem.norm', eps: 1e-3 },
+    { op: 'relu' },
+    { op: 'max_pool2d', kernel_size: 3, stride: 2, padding: 1 },
+    {
+      op: 'residual',
+      body: [
+        { op: 'conv2d', name: 'a', out_channels: 16, kernel_size: 3, padding: 1, groups: 4, bias: false },
+        { op: 'group_norm', name: 'groups', num_groups: 2 },
+        { op: 'gelu' },
+      ],
+      shortcut: [{ op: 'conv2d', name: 'b', out_channels: 16, kernel_size: 1 }],
+    },
+    { op: 'residual', body: [{ op: 'relu' }] },
+    { op: 'avg_pool2d', kernel_size: [3, 2], stride: [2, 1], padding: [1, 1] },
+    { op: 'dropout', p: 0.3 },
+    {
+      op: 'residual',
+      body: [{ op: 'linear', name: 'h', out_features: 16, bias: false }, { op: 'gelu' }],
+      shortcut: [{ op: 'global_avg_pool' }],
+    },
+    { op: 'linear', name: 'g', out_features: 8 },
+    { op: 'group_norm', name: 'g_norm', num_groups: 4 },
+    { op: 'linear', name: 'fc', out_features: 2 },
+  ],
+});
+
+/** Drawn, with running variances that are variances. */
+function drawn(network: Network, images: number) {
+  const { parameters, batch } = drawnCase(network, images, 4);
+  for (const [name, { data }] of parameters)
+    if (name.endsWith('running_var')) for (const at of data.keys()) data[at] = 0.3 + Math.abs(data[at]!);
+  return { parameters, batch };
+}
+
+test('the wire format, as its specification shows it', () => {
+  assert.equal(hex(int(1, 150)), '089601');
+  assert.equal(hex(string(2, 'testing')), '120774657374696e67');
+  assert.equal(hex(message(3, int(1, 150))), '1a03089601');
+  assert.equal(hex(float(2, 1)), '150000803f');
+  assert.equal(hex(int(20, 2 ** 40 + 1)), 'a001818080808020');
+  assert.throws(() => int(1, -1), RangeError);
+  const weights = new Uint8Array(8);
+  assert.equal(bytes(9, weights)[1], weights, 'not copied');
+});
+
+test('every layer becomes operators of opset 17, parameters keep their names', () => {
+  const { nodes, initializers } = onnxGraph(everyLayer, drawn(everyLayer, 1).parameters);
+  assert.equal(
+    nodes.map(({ op }) => op).join(' '),
+    'Div Sub Div Conv BatchNormalization Relu MaxPool ' +
+      'Conv Reshape InstanceNormalization Reshape Mul Add Mul Erf Add Mul Mul Conv Add ' +
+      'Relu Add AveragePool Flatten Gemm Mul Erf Add Mul Mul GlobalAveragePool Reshape Add Flatten Gemm ' +
+      'Reshape Reshape InstanceNormalization Reshape Mul Add Flatten Gemm Softmax',
+  );
+  assert.deepEqual(nodes.find(({ output }) => output === 'layers[4].body[0]')?.attributes, {
+    kernel_shape: { ints: [3, 3] },
+    strides: { ints: [1, 1] },
+    pads: { ints: [1, 1, 1, 1] },
+    group: { i: 4 },
+  });
+  assert.deepEqual(
+    initializers.filter(({ name }) => name.startsWith('stem')).map(({ name, dims }) => `${name} ${dims}`),
+    [
+      'stem.conv.weight 8,1,5,3',
+      'stem.conv.bias 8',
+      ...['weight', 'bias', 'running_mean', 'running_var'].map((kind) => `stem.norm.${kind} 8`),
+    ],
+  );
+});
+
+test('the same model gives the same bytes, without a copy of the weights', () => {
+  const network = pneumoniaNetwork({ imageSize: 16, channels: [8], hidden: 32 });
+  const { parameters } = drawn(network, 1);
+  const model = encodeOnnx(network, parameters, description);
+  assert.equal(hex(model), hex(encodeOnnx(network, parameters, description)));
+  const { buffer } = parameters.get('fc1.weight')!.data;
+  assert.ok(model.some((chunk) => chunk.buffer === buffer));
+});
+
+for (const [title, network] of [
+  ['pneumonia', pneumoniaNetwork({ imageSize: 32, channels: [8, 16, 16], hidden: 32 })],
+] as const) {
+  test(`ONNX Runtime gives the engine's probabilities: ${title}`, { skip: SKIP_ONNX_RUNTIME }, async () => {
+    const { parameters, batch } = drawn(network, 5);
+    const model = Buffer.concat(encodeOnnx(network, parameters, description));
+    const { logits, probabilities } = await runOnnx(model, batch.images, network.imageSize);
+    assert.deepEqual(
+      [logits!.dims, probabilities!.dims],
+      [
+        [5, 2],
+        [5, 2],
+      ],
+    );
+    const engine = await openEngine(network, { threads: 1, batchSize: 5 });
+    engine.load(parameters);
+    for (const [image, expected] of engine.probabilities(batch.images).entries()) {
+      assert.ok(Math.abs(probabilities!.data[2 * image + 1]! - expected) < 1e-5);
+      assert.ok(
+        Math.abs(logits!.data[2 * image + 1]! - logits!.data[2 * image]! - Math.log(expected / (1 - expected))) < 1e-4,
+      );
+    }
+    await engine.close();
+    const { probabilities: one } = await runOnnx(model, batch.images.subarray(0, 32 * 32), 32);
+    assert.ok(Math.abs(one!.data[1]! - probabilities!.data[1]!) < 1e-6, 'any batch size');
+  });
+}
