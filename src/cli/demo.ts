@@ -15,7 +15,7 @@ import { openRunHistory, provisionWorkspace, type RunHistory } from '../workspac
 import { printJson } from './context.ts';
 import { createRun } from './create-run.ts';
 import { executeRun } from './execute.ts';
-import { modelOfRun } from './model.ts';
+import { modelOfRun } from './find-model.ts';
 import { integerOption } from './options.ts';
 import { makeReport } from './report.ts';
 import { runFiles } from './run-folder.ts';
@@ -79,7 +79,7 @@ async function demo(options: DemoOptions): Promise<number> {
   const report = join(folder, 'report.html');
   const model = join(folder, MODEL_FILE);
   await copyFile(runFiles(home, trained.id).report, report);
-  await copyFile(join(await modelOfRun(home, trained.id, 'best'), MODEL_FILE), model);
+  await copyFile((await modelOfRun(home, trained.id, 'best')).file, model);
   const seconds = (performance.now() - start) / 1000;
   if (options.json) {
     printJson({ run: trained.id, seconds, report, model, evidence });

@@ -10,6 +10,9 @@ import { type Network, networkSchema, parameterShapes } from '../engine/index.ts
 
 export const MODEL_FILE = 'model.safetensors';
 
+/** Of class 0 and class 1. */
+export const LABELS = ['NORMAL', 'PNEUMONIA'] as const;
+
 export interface ModelFile {
   readonly network: Network;
   readonly parameters: ParameterSet;
@@ -17,10 +20,17 @@ export interface ModelFile {
 
 const metadataSchema = z.object({ fedrad: z.literal('1'), network: z.string() });
 
+/** What the metadata of a model's file must hold. */
+export const modelMetadata = (network: Network) => ({
+  format: 'pt',
+  fedrad: '1',
+  network: JSON.stringify(network),
+  labels: LABELS.join(),
+});
+
 /** Writes a model into a folder. */
 export async function writeModel(folder: string, { network, parameters }: ModelFile): Promise<void> {
-  const metadata = { format: 'pt', fedrad: '1', network: JSON.stringify(network), labels: 'NORMAL,PNEUMONIA' };
-  await writeFile(join(folder, MODEL_FILE), encodeSafetensors({ parameters, metadata }));
+  await writeFile(join(folder, MODEL_FILE), encodeSafetensors({ parameters, metadata: modelMetadata(network) }));
 }
 
 /** Reads a model from its file or the folder it lies in, and checks it against its own network; `where` names it in errors. */

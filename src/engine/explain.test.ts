@@ -1,9 +1,9 @@
-/** @file Holds Grad-CAM to finite differences, to the engine's own probabilities, and to an opacity whose place is known. */
+/** @file Holds class activation maps to finite differences, to the engine's own probabilities, and to an opacity whose place is known. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openRng } from '../base/index.ts';
 import { openEngine } from './engine.ts';
-import { gradCam } from './explain.ts';
+import { classActivationMaps } from './explain.ts';
 import { elements } from './graph.ts';
 import { initialParameters } from './initial.ts';
 import { type Network, NORMALISATION, networkSchema, pneumoniaNetwork } from './network.ts';
@@ -65,14 +65,14 @@ for (const [title, network] of tails) {
   });
 }
 
-test('the tail gives the probability that the engine gives, and the map is the weighted feature map', async () => {
+test('the tail gives the probability that the engine gives, and the map is gradient times feature map', async () => {
   const network = pneumoniaNetwork({ imageSize: 24, channels: [8, 16], hidden: 32 });
   const { parameters, batch } = drawnCase(network, 5, 11);
   const engine = await openEngine(network, { threads: 1, batchSize: 2 });
   engine.load(parameters);
   const features = engine.features(batch.images);
   assert.deepEqual(features.shape, { channels: 16, height: 6, width: 6 });
-  const maps = gradCam(network, parameters, features);
+  const maps = classActivationMaps(network, parameters, features);
   assert.equal(maps.length, 5 * 36);
   const tail = tailOf(network, parameters);
   for (const [image, probability] of engine.probabilities(batch.images).entries()) {
@@ -83,12 +83,22 @@ test('the tail gives the probability that the engine gives, and the map is the w
     assert.ok(Math.abs(1 / (1 + Math.exp(-value)) - probability) < 1e-5);
     for (let at = 0; at < 36; at++) {
       let sum = 0;
-      for (let c = 0; c < 16; c++)
-        sum += (gradient.subarray(c * 36, c * 36 + 36).reduce((a, b) => a + b, 0) / 36) * own[at * 16 + c]!;
-      assert.ok(Math.abs(Math.max(0, sum) - maps[image * 36 + at]!) < 1e-5);
+      for (let c = 0; c < 16; c++) sum += gradient[c * 36 + at]! * own[at * 16 + c]!;
+      assert.ok(Math.abs(Math.max(0, sum) - maps[image * 36 + at]!) < 1e-6);
     }
   }
   await engine.close();
+});
+
+test('without biases in the tail, the gradient times the feature map adds up to the log odds', () => {
+  const network = pneumoniaNetwork({ imageSize: 16, channels: [8], hidden: 32 });
+  const { parameters } = drawnCase(network, 1, 5);
+  for (const name of ['fc1.bias', 'fc2.bias']) parameters.get(name)!.data.fill(0);
+  const uniform = lcg(8);
+  const features = Float64Array.from({ length: 8 * 64 }, () => Math.max(0, uniform() - 0.4));
+  const { value, gradient } = tailOf(network, parameters).logOdds(features);
+  const sum = gradient.reduce((total, g, e) => total + g * features[e]!, 0);
+  assert.ok(Math.abs(sum - value) < 1e-12 && value !== 0);
 });
 
 test('a network whose feature map cannot be told is refused in one line', () => {
@@ -131,7 +141,7 @@ test('after a short training the map is brightest at the opacity', async () => {
     `not trained: ${probabilities}`,
   );
   const features = engine.features(images);
-  const maps = gradCam(network, engine.parameters(), features);
+  const maps = classActivationMaps(network, engine.parameters(), features);
   const { height, width } = features.shape;
   for (const [image, { x, y }] of discs.entries()) {
     const map = maps.subarray(image * height * width, (image + 1) * height * width);

@@ -11,7 +11,7 @@ import type { Conv2d } from './layers.ts';
 import type { Network } from './network.ts';
 
 /**
- * The last tensor of the graph with more than one position, after ReLU, pool and dropout: what Grad-CAM looks at.
+ * The last tensor of the graph with more than one position, after ReLU, pool and dropout: what a class activation map is made of.
  * Throws FedradError where there is none behind a layer, or where the tail also reads another one.
  */
 export function lastFeatureMap({ nodes, shapes }: NetworkGraph): number {
