@@ -2,11 +2,12 @@
 import { realpath } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { encodeSafetensors, fail } from '../base/index.ts';
-import { LABELS, type ModelFile, modelMetadata, readModel } from '../components/index.ts';
+import { LABELS, type ModelFile, modelMetadata, readModel, writeModelCard } from '../components/index.ts';
 import { encodeOnnx, ONNX_NAMES } from '../engine/index.ts';
 import { formatBytes, hashContent } from '../workspace/index.ts';
 import { printJson } from './context.ts';
 import { type FoundModel, findModel, type ModelChoice, modelOptions } from './find-model.ts';
+import { cardOf } from './model-card.ts';
 import { packageVersion } from './package-version.ts';
 import { writeWhole } from './write-whole.ts';
 
@@ -46,8 +47,13 @@ Examples:
       const facts = { ...provenance(found), model_sha256: modelSha256 };
       await writeWhole(output, format === 'onnx' ? onnx(model, facts) : safetensors(model, facts));
       const { sha256, bytes } = await hashContent(await realpath(output));
-      if (options.json) return printJson({ file: output, format, bytes, sha256, modelSha256 });
+      const card = await cardOf(found);
+      const cardFile = card && (await writeModelCard(output, card));
+      if (options.json) return printJson({ file: output, format, bytes, sha256, modelSha256, card: cardFile ?? null });
       console.log(`${output}: ${DESCRIPTIONS[format]}, ${formatBytes(bytes)}, SHA-256 ${sha256}`);
+      console.log(
+        cardFile ? `${cardFile}: what it is, and what was measured` : 'No model card lies beside this model.',
+      );
     });
 }
 

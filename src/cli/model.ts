@@ -6,6 +6,7 @@ import { listLabelledFolder } from '../radiographs/index.ts';
 import { evaluateScores } from '../reports/index.ts';
 import { printJson, table } from './context.ts';
 import { findModel, type ModelChoice, modelOptions } from './find-model.ts';
+import { addCardCommand } from './model-card.ts';
 import { addExportCommand } from './model-export.ts';
 import { addPredictCommand } from './model-predict.ts';
 import { thresholdOption } from './options.ts';
@@ -18,6 +19,7 @@ export function addModelCommands(root: Command): void {
   addEvaluateCommand(group);
   addPredictCommand(group);
   addExportCommand(group);
+  addCardCommand(group);
 }
 
 interface EvaluateOptions extends ModelChoice {

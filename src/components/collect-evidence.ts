@@ -16,7 +16,8 @@ import {
   type SiloEvaluation,
   siloEvaluationSchema,
 } from './evidence.ts';
-import { MODEL_FILE } from './model-file.ts';
+import { modelCard, writeModelCard } from './model-card-file.ts';
+import { MODEL_FILE, readModel } from './model-file.ts';
 import type { evidenceParameters } from './specs.ts';
 
 export async function run(context: StepContext<z.infer<typeof evidenceParameters>>): Promise<void> {
@@ -68,7 +69,11 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
     ['last_model', last],
   ] as const) {
     const path = models.get(model) ?? fail(`evidence: ${model}`, 'the model is missing');
-    await copyFile(join(path, MODEL_FILE), join(outputPath(context, output), MODEL_FILE));
+    const file = join(outputPath(context, output), MODEL_FILE);
+    await copyFile(join(path, MODEL_FILE), file);
+    const { network } = await readModel(file);
+    const chosen = output === 'best_model' ? 'best' : 'last';
+    await writeModelCard(file, modelCard({ evidence, chosen, network, training: parameters.training }));
   }
   await writeFile(join(outputPath(context, 'evidence'), 'evidence.json'), `${JSON.stringify(evidence)}\n`);
   for (const [index, { val, test }] of iterations.entries()) {

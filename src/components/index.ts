@@ -3,6 +3,7 @@ export type { ComponentSpec, Needs } from './component.ts';
 export { checkShares, readShare } from './data-facts.ts';
 export { type Evidence, evidenceSchema } from './evidence.ts';
 export { type StepMessage, stepMessageSchema } from './messages.ts';
+export { readModelCard, writeModelCard } from './model-card-file.ts';
 export { LABELS, MODEL_FILE, type ModelFile, modelMetadata, readModel } from './model-file.ts';
 export { COMPONENTS, type ComponentName, componentNameSchema } from './specs.ts';
 export { type StepArguments, stepArguments } from './step-arguments.ts';

@@ -62,6 +62,8 @@ export const evidenceParameters = z.strictObject({
   num_of_iterations: z.int().positive(),
   /** Names of all silos: `evaluation_1_*` must come from the first. */
   silos: z.array(z.string()),
+  /** The config's training_parameters, for the model cards. */
+  training: z.record(z.string(), z.json()),
   seed,
 });
 

@@ -192,6 +192,9 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
     parameters: {
       num_of_iterations: training.num_of_iterations,
       silos: silos.map((silo) => silo.name),
+      training: Object.fromEntries(
+        Object.entries(training).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])),
+      ),
       seed: training.seed,
     },
   });
