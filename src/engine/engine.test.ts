@@ -6,11 +6,12 @@ import type { ParameterSet } from '../base/index.ts';
 import { openEngine } from './engine.ts';
 import { initialParameters } from './initial.ts';
 import { networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
+import { sgd } from './optimiser.ts';
 import { drawnCase } from './testing.ts';
 import { evaluate, train } from './train.ts';
 
 const network = pneumoniaNetwork({ imageSize: 24, channels: [8, 16, 32], hidden: 64 });
-const options = { learningRate: 0.02, momentum: 0.9, dropoutKey: [3, 4] } as const;
+const options = { learningRate: 0.02, optimiser: sgd(), dropoutKey: [3, 4] } as const;
 
 const bits = (parameters: ParameterSet): string[] =>
   [...parameters].map(([name, { data }]) => `${name} ${Buffer.from(data.buffer).toString('base64')}`);
@@ -97,7 +98,7 @@ test('FedProx pulls towards where training began', async () => {
       epochs: 8,
       batchSize: 6,
       learningRate: 0.01,
-      momentum: 0,
+      optimiser: sgd(0),
       seed: 1,
       stream: [],
       proximalMu,
@@ -119,9 +120,9 @@ test('one step with mu: the gradient gains mu (w - anchor), exactly', async () =
   const velocityAfter = (proximalMu: number) => {
     engine.load(parameters);
     engine.setAnchor();
-    engine.step(batch, { learningRate: 0.05, momentum: 0 });
+    engine.step(batch, { learningRate: 0.05, optimiser: sgd(0) });
     const moved = engine.parameters();
-    engine.step(batch, { learningRate: 0.05, momentum: 0, proximalMu });
+    engine.step(batch, { learningRate: 0.05, optimiser: sgd(0), proximalMu });
     return { moved, velocity: engine.velocity() };
   };
   const [plain, pulled] = [velocityAfter(0), velocityAfter(0.3)];

@@ -2,14 +2,15 @@
 import { setImmediate } from 'node:timers/promises';
 import { fail, type Label, openRng, streamKey } from '../base/index.ts';
 import type { Engine, LabelledImages } from './engine.ts';
+import { type Optimiser, sgd } from './optimiser.ts';
 
 export interface TrainOptions {
   readonly epochs: number;
   /** Images per step; at most the engine's. The last batch of an epoch may be shorter, as with PyTorch's DataLoader. */
   readonly batchSize: number;
   readonly learningRate: number;
-  /** Default 0.9. */
-  readonly momentum?: number;
+  /** Default SGD with momentum 0.9. */
+  readonly optimiser?: Optimiser;
   readonly seed: number;
   /** What, with the seed, keys shuffling and dropout: the silo and the iteration. */
   readonly stream: readonly Label[];
@@ -44,7 +45,7 @@ export async function train(
   options: TrainOptions,
   onBatch: (progress: TrainProgress) => void = () => {},
 ): Promise<{ readonly epochs: readonly EpochResult[] }> {
-  const { batchSize, learningRate, momentum = 0.9, seed, stream, proximalMu = 0 } = options;
+  const { batchSize, learningRate, optimiser = sgd(), seed, stream, proximalMu = 0 } = options;
   const count = data.labels.length;
   const pixels = engine.network.imageSize ** 2;
   if (count === 0) fail('training data', 'no images', 'give this silo images or leave it out');
@@ -67,7 +68,7 @@ export async function train(
       }
       const { loss, correct } = engine.step(
         { images: images.subarray(0, chosen.length * pixels), labels: labels.subarray(0, chosen.length) },
-        { learningRate, momentum, proximalMu, dropoutKey: streamKey(seed, 'dropout', ...stream, epoch, batch) },
+        { learningRate, optimiser, proximalMu, dropoutKey: streamKey(seed, 'dropout', ...stream, epoch, batch) },
       );
       if (!Number.isFinite(loss))
         fail('training', `the loss is ${loss} in epoch ${epoch + 1}, batch ${batch + 1}`, 'lower the learning rate');
