@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { z } from 'zod';
 import type { ParameterSet } from '../base/index.ts';
 import { openEngine } from './engine.ts';
 import { initialParameters } from './initial.ts';
 import { networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
-import { sgd } from './optimiser.ts';
+import { scheduleSchema, sgd } from './optimiser.ts';
 import { drawnCase } from './testing.ts';
 import { evaluate, train } from './train.ts';
 
@@ -86,6 +87,26 @@ test('training learns, reports every batch, and uses the short last one', async 
   assert.equal(epochs.at(-1)!.accuracy, 1);
   const correct = after.probabilities.filter((p, i) => p > 0.5 === (data.labels[i] === 1)).length;
   assert.equal(correct, 20);
+  await engine.close();
+});
+
+test('a training cut into iterations follows one schedule: its rates are those of the whole', async () => {
+  const engine = await openEngine(network, { threads: 1, batchSize: 4 });
+  const { parameters, batch } = drawnCase(network, 7, 8);
+  const trained = async (schedule: z.input<typeof scheduleSchema>, learningRate: number, firstEpoch = 0) => {
+    engine.load(parameters);
+    await train(engine, batch, {
+      ...{ epochs: 1, batchSize: 4, learningRate, optimiser: sgd(), seed: 1, stream: [] },
+      ...{ schedule: scheduleSchema.parse(schedule), firstEpoch, totalEpochs: 5 },
+    });
+    return bits(engine.parameters());
+  };
+  const halved = { kind: 'step', step_size: 1, gamma: 0.5 } as const;
+  assert.deepEqual(await trained(halved, 0.02, 2), await trained({ kind: 'constant' }, 0.005));
+  const cosine = { kind: 'cosine', warmup_epochs: 1 } as const;
+  const iterations = [await trained(cosine, 0.02, 1), await trained(cosine, 0.02, 2), await trained(cosine, 0.02, 1)];
+  assert.notDeepEqual(iterations[1], iterations[0]);
+  assert.deepEqual(iterations[2], iterations[0]);
   await engine.close();
 });
 

@@ -48,10 +48,12 @@ export interface StepOptions {
   readonly dropoutKey?: PhiloxKey;
   /** FedProx (Li et al., MLSys 2020): adds mu (w - anchor) to the gradient. Default 0. */
   readonly proximalMu?: number;
+  /** Weights of the two classes in the loss. Default: every image weighs the same. */
+  readonly classWeights?: readonly [number, number] | undefined;
 }
 
 export interface StepResult {
-  /** Mean cross-entropy of the batch, before the update. */
+  /** Mean cross-entropy of the batch, weighted where there are class weights, before the update. */
   readonly loss: number;
   /** Images whose larger logit was their label's. */
   readonly correct: number;
@@ -165,7 +167,7 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
       anchored = true;
     },
 
-    step(batch, { learningRate, optimiser, dropoutKey, proximalMu = 0 }) {
+    step(batch, { learningRate, optimiser, dropoutKey, proximalMu = 0, classWeights }) {
       const images = checkBatch(batch, network, batchSize);
       if (proximalMu !== 0 && !anchored) throw new Error('engine: proximalMu needs setAnchor() first');
       const adaptive = hasSecondMoments(optimiser);
@@ -174,7 +176,7 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
       floats(SETTINGS, SETTINGS_FLOATS).set(updateSettings(optimiser, { learningRate, proximalMu, step: steps }));
       const job: Job = { images, dropoutKey, adaptive, anchored: proximalMu !== 0 };
       const h = runForward(batch.images, job);
-      const { losses, correct, weight, bias, hidden } = headGradients(head, h, batch.labels);
+      const { loss, correct, weight, bias, hidden } = headGradients(head, h, batch.labels, classWeights);
       // The kernels read the hidden gradient as [N/32, B, 32].
       const hiddenGradient = floats(plan.hiddenGradient, images * N);
       const hiddenBias = new Float64Array(N);
@@ -198,7 +200,7 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
         plan.headFloats * 4,
         SETTINGS,
       );
-      return { loss: losses.reduce((sum, loss) => sum + loss, 0) / images, correct };
+      return { loss, correct };
     },
 
     probabilities(images) {

@@ -1,4 +1,5 @@
 /** What the other rooms may use of the engine. */
+export { type ClassWeights, classWeightsSchema } from './class-weights.ts';
 export {
   type Engine,
   type EngineOptions,
