@@ -8,6 +8,7 @@ import { elements } from './graph.ts';
 import { initialParameters } from './initial.ts';
 import { type Network, NORMALISATION, networkSchema, pneumoniaNetwork } from './network.ts';
 import { resnet18, smallNetwork } from './networks.ts';
+import { sgd } from './optimiser.ts';
 import { tailOf } from './tail.ts';
 import { drawnCase, lcg } from './testing.ts';
 
@@ -131,7 +132,7 @@ test('after a short training the map is brightest at the opacity', async () => {
   for (let step = 0; step < 120; step++) {
     const labels = Uint8Array.from({ length: 16 }, (_, image) => image % 2);
     const images = [...labels].map((label) => draw(label === 1 ? { x: place(), y: place() } : undefined));
-    engine.step({ images: new Uint8Array(Buffer.concat(images)), labels }, { learningRate: 0.02, momentum: 0.9 });
+    engine.step({ images: new Uint8Array(Buffer.concat(images)), labels }, { learningRate: 0.02, optimiser: sgd() });
   }
   const discs = Array.from({ length: 12 }, () => ({ x: place(), y: place() }));
   const images = new Uint8Array(Buffer.concat(discs.map(draw)));

@@ -1,4 +1,5 @@
 /** What the other rooms may use of the engine. */
+export { type ClassWeights, classWeightsSchema } from './class-weights.ts';
 export {
   type Engine,
   type EngineOptions,
@@ -16,5 +17,6 @@ export { type Network, networkSchema, parameterShapes, pneumoniaNetwork } from '
 export { NETWORKS, resnet18, smallNetwork } from './networks.ts';
 export { encodeOnnx, type OnnxDescription } from './onnx.ts';
 export { ONNX_NAMES } from './onnx-graph.ts';
-export { type Optimiser, optimiserSchema, type Schedule, scheduleSchema } from './optimiser.ts';
+export { type Optimiser, optimiserSchema, type Schedule, scheduleSchema, sgd } from './optimiser.ts';
 export { type EpochResult, evaluate, type TrainOptions, type TrainProgress, train } from './train.ts';
+export { hasSecondMoments } from './update.ts';

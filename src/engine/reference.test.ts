@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openEngine } from './engine.ts';
 import { pneumoniaNetwork } from './network.ts';
+import { sgd } from './optimiser.ts';
 import { referenceStep, toDoubles } from './reference.ts';
 import { drawnCase, dropoutMask, lcg, relativeDistance } from './testing.ts';
 
@@ -43,7 +44,7 @@ for (const [title, options, images] of [
         const expected = referenceStep(network, toDoubles(parameters), batch, dropoutMask(network, key));
         const engine = await openEngine(network, { threads: 1, batchSize: images + 1, relaxedSimd });
         engine.load(parameters);
-        const { loss } = engine.step(batch, { learningRate: 0.01, momentum: 0.9, dropoutKey: key });
+        const { loss } = engine.step(batch, { learningRate: 0.01, optimiser: sgd(), dropoutKey: key });
         assert.ok(Math.abs(loss / expected.loss - 1) < 1e-5, `loss ${loss}, expected ${expected.loss}`);
         const gradients = engine.velocity();
         for (const [name, gradient] of expected.gradients) {
