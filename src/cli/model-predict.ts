@@ -28,7 +28,7 @@ export function addPredictCommand(group: Command): void {
     .addHelpText(
       'after',
       `
-Examples:
+Example:
   fedrad model predict --model calm_lung_7f3k2q image1.jpeg image2.png
   fedrad model predict --model calm_lung_7f3k2q --explain explained image1.jpeg`,
     )
