@@ -22,7 +22,7 @@ export function addPredictCommand(group: Command): void {
     .option('--threshold <p>', 'a score from here on counts as pneumonia', thresholdOption, 0.5)
     .option(
       '--explain <folder>',
-      'write a picture for each image into this folder: where the model saw what speaks for pneumonia (class activation map, HiResCAM), relative to the highest value in that image',
+      'write a picture for each image into this folder: where the model saw what speaks for pneumonia (class activation map, HiResCAM), relative to the highest value in that image; each picture holds the radiograph itself',
     )
     .option('--json', 'print as JSON')
     .addHelpText(
