@@ -2,7 +2,7 @@
 import { elementCount, type ParameterSet, philox4x32 } from '../base/index.ts';
 import type { LabelledImages } from './engine.ts';
 import { fusedForm } from './fused.ts';
-import { flatten } from './graph.ts';
+import { flatten, type Node } from './graph.ts';
 import { type Network, parameterShapes } from './network.ts';
 import { dropoutThreshold } from './phases.ts';
 import type { Mask } from './reference.ts';
@@ -63,15 +63,17 @@ export function drawnCase(
  */
 export function dropoutMask(network: Network, key: readonly [number, number]): Mask {
   const { nodes, shapes } = flatten(network.layers, network.imageSize);
-  const fused = fusedForm(network) !== undefined;
+  const isPool = ({ layer }: Node): boolean => layer.op === 'max_pool2d';
+  const numbers = nodes.map((_, node) =>
+    fusedForm(network) ? nodes.slice(0, node).filter(isPool).length - 1 : 1000 + node,
+  );
   const words = new Uint32Array(4);
   return (image, node, channel, y, x) => {
     const { layer, output } = nodes[node]!;
     const threshold = dropoutThreshold(layer.op === 'dropout' ? layer.p : 0);
     const { channels, width } = shapes[output]!;
-    const block = nodes.slice(0, node).filter((earlier) => earlier.layer.op === 'max_pool2d').length - 1;
     const element = (y * width + x) * channels + channel;
-    philox4x32(element >> 3, image, fused ? block : 1000 + node, 0, key, words);
+    philox4x32(element >> 3, image, numbers[node]!, 0, key, words);
     const bits = (words[(element >> 1) & 3]! >>> (16 * (element & 1))) & 0xffff;
     return bits < threshold ? 0 : 1 / (1 - threshold / 65536);
   };

@@ -9,27 +9,27 @@ export function conv2d(layer: Conv2d, x: Batch, { weight, bias }: Values): Evalu
   const inputs = x.shape.channels / groups;
   const { height, width, taps } = windowed(layer, x.shape);
   const y = batchOf(x.images, { channels: outputs, height, width });
-  /** Calls `visit(index in y, in x, in w)` for every product in the sum above. */
-  const eachProduct = (visit: (out: number, from: number, w: number) => void): void => {
+  /** Where the planes of y and x and the kernel of w begin that meet in the sum above. */
+  function* meetings() {
     for (let b = 0; b < x.images; b++)
       for (let o = 0; o < outputs; o++) {
         const first = Math.floor(o / (outputs / groups)) * inputs;
-        for (let c = 0; c < inputs; c++) {
-          const [inY, inX, inW] = [plane(y, b, o), plane(x, b, first + c), (o * inputs + c) * kernel[0] * kernel[1]];
-          for (const { out, from, tap } of taps) visit(inY + out, inX + from, inW + tap);
-        }
+        for (let c = 0; c < inputs; c++)
+          yield [plane(y, b, o), plane(x, b, first + c), (o * inputs + c) * kernel[0] * kernel[1]] as const;
       }
-  };
+  }
   const channel = channelOf(y);
   if (bias) for (const e of y.data.keys()) y.data[e] = bias[channel(e)]!;
-  eachProduct((out, from, w) => (y.data[out]! += weight![w]! * x.data[from]!));
+  for (const [inY, inX, inW] of meetings())
+    for (const { out, from, tap } of taps) y.data[inY + out]! += weight![inW + tap]! * x.data[inX + from]!;
   const backward = (gY: Float64Array) => {
     const gX = new Float64Array(x.data.length);
     const gW = new Float64Array(weight!.length);
-    eachProduct((out, from, w) => {
-      gX[from]! += weight![w]! * gY[out]!;
-      gW[w]! += x.data[from]! * gY[out]!;
-    });
+    for (const [inY, inX, inW] of meetings())
+      for (const { out, from, tap } of taps) {
+        gX[inX + from]! += weight![inW + tap]! * gY[inY + out]!;
+        gW[inW + tap]! += x.data[inX + from]! * gY[inY + out]!;
+      }
     return { gX, gP: { weight: gW, ...(bias && { bias: sumBy(gY, outputs, channel) }) } };
   };
   return { y, backward };
