@@ -1,7 +1,7 @@
 /** @file fedrad's side of bench/train.ts: `node train-ours.ts images size batch threads`, then commands on stdin. */
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { initialParameters, openEngine, pneumoniaNetwork } from '../src/engine/index.ts';
+import { initialParameters, openEngine, pneumoniaNetwork, sgd } from '../src/engine/index.ts';
 
 const [path, size, batch, threads] = process.argv.slice(2);
 const network = pneumoniaNetwork({ imageSize: Number(size) });
@@ -12,7 +12,7 @@ engine.load(initialParameters(network, 1));
 
 let step = 0;
 const WORK: Readonly<Record<string, () => void>> = {
-  train: () => void engine.step({ images, labels }, { learningRate: 0.01, momentum: 0.9, dropoutKey: [1, step++] }),
+  train: () => void engine.step({ images, labels }, { learningRate: 0.01, optimiser: sgd(), dropoutKey: [1, step++] }),
   evaluate: () => void engine.probabilities(images),
 };
 for await (const line of createInterface({ input: process.stdin })) {

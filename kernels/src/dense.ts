@@ -5,6 +5,7 @@
  * the zeros. W is kept [N/32][K][32], so that a run of K for 32 outputs is contiguous. Each call covers k in [from, to).
  */
 import { accumulate32, ENTRY, madd, sumLanes } from './simd';
+import { isPlain, MOMENTUM, MU, RATE, update4, updateRange } from './update';
 
 /** k handled together: 128 * 32 floats of W stay in the first-level cache. */
 const FORWARD_RUN: usize = 128;
@@ -57,18 +58,17 @@ export function denseReduce(part: usize, stride: usize, chunks: i32, bias: usize
 
 /**
  * For k in [from, to): dx[b, k] = gz[b] . W[k] where x[b, k] is not zero (elsewhere dx is left as it was: nothing reads
- * it); then dW[k] = sum over b of x[b, k] gz[b], velocity = momentum velocity + dW + mu (W - anchor), and
- * W -= rate * velocity. gz is [N/32][B][32]. anchor 0: no proximal term.
- * lists: scratch of 32 * B entries, 32 * B * 16 bytes and 32 * 4 bytes.
+ * it); then dW[k] = sum over b of x[b, k] gz[b], and the optimiser's step (update.ts). gz is [N/32][B][32].
+ * lists: scratch of 32 * B entries, 32 * B * 16 bytes, 32 * 4 bytes and 32 * 4 bytes.
  */
 export function denseBackward(
-  x: usize, xStride: usize, dx: usize, B: i32, from: i32, to: i32, gz: usize, w: usize, velocity: usize,
-  anchor: usize, K: i32, N: i32, rate: f32, momentum: f32, mu: f32, lists: usize,
+  x: usize, xStride: usize, dx: usize, B: i32, from: i32, to: i32, gz: usize, w: usize, velocity: usize, second: usize,
+  anchor: usize, K: i32, N: i32, settings: usize, lists: usize,
 ): void {
   const capacity = <usize>B * ENTRY;
   const sums = lists + BACKWARD_RUN * capacity;
   const ends = sums + BACKWARD_RUN * capacity * 2;
-  const rates = f32x4.splat(rate), momenta = f32x4.splat(momentum), mus = f32x4.splat(mu);
+  const gradients = ends + BACKWARD_RUN * 4;
   for (let k = <usize>from; k < <usize>to; k += BACKWARD_RUN) {
     const count = min(BACKWARD_RUN, <usize>to - k);
     memory.fill(sums, 0, count * capacity * 2);
@@ -89,7 +89,10 @@ export function denseBackward(
         const at = (block * <usize>K + k + i) << 7;
         const list = lists + i * capacity, end = <usize>load<u32>(ends + (i << 2));
         addProducts(w + at, g, list, end, sums + i * capacity * 2);
-        update32(w + at, velocity + at, anchor == 0 ? 0 : anchor + at, g, list, end, rates, momenta, mus);
+        update32(
+          w + at, velocity + at, second == 0 ? 0 : second + at, anchor == 0 ? 0 : anchor + at, g, list, end, settings,
+          gradients,
+        );
       }
     }
     for (let i: usize = 0; i < count; i++) {
@@ -126,7 +129,7 @@ function addProducts(w: usize, g: usize, list: usize, end: usize, sums: usize): 
 // @ts-ignore: decorator
 @inline
 function update32(
-  w: usize, velocity: usize, anchor: usize, g: usize, list: usize, end: usize, rate: v128, momentum: v128, mu: v128,
+  w: usize, velocity: usize, second: usize, anchor: usize, g: usize, list: usize, end: usize, settings: usize, sums: usize,
 ): void {
   let a = f32x4.splat(0), b = a, c = a, d = a, e = a, f = a, h = a, i = a;
   for (let entry = list; entry < end; entry += ENTRY) {
@@ -141,25 +144,20 @@ function update32(
     h = madd(factor, v128.load(s, 96), h);
     i = madd(factor, v128.load(s, 112), i);
   }
-  update4(w, velocity, anchor, a, rate, momentum, mu, 0);
-  update4(w, velocity, anchor, b, rate, momentum, mu, 16);
-  update4(w, velocity, anchor, c, rate, momentum, mu, 32);
-  update4(w, velocity, anchor, d, rate, momentum, mu, 48);
-  update4(w, velocity, anchor, e, rate, momentum, mu, 64);
-  update4(w, velocity, anchor, f, rate, momentum, mu, 80);
-  update4(w, velocity, anchor, h, rate, momentum, mu, 96);
-  update4(w, velocity, anchor, i, rate, momentum, mu, 112);
-}
-
-/** SGD with momentum as PyTorch has it: velocity = momentum velocity + gradient; w -= rate velocity. */
-// @ts-ignore: decorator
-@inline
-export function update4(
-  w: usize, velocity: usize, anchor: usize, gradient: v128, rate: v128, momentum: v128, mu: v128, at: usize,
-): void {
-  const old = v128.load(w + at);
-  let v = madd(momentum, v128.load(velocity + at), gradient);
-  if (anchor != 0) v = madd(mu, f32x4.sub(old, v128.load(anchor + at)), v);
-  v128.store(velocity + at, v);
-  v128.store(w + at, f32x4.sub(old, f32x4.mul(rate, v)));
+  if (isPlain(settings)) {
+    const rate = v128.load32_splat(settings, RATE), momentum = v128.load32_splat(settings, MOMENTUM);
+    const mu = v128.load32_splat(settings, MU);
+    update4(w, velocity, anchor, a, rate, momentum, mu, 0);
+    update4(w, velocity, anchor, b, rate, momentum, mu, 16);
+    update4(w, velocity, anchor, c, rate, momentum, mu, 32);
+    update4(w, velocity, anchor, d, rate, momentum, mu, 48);
+    update4(w, velocity, anchor, e, rate, momentum, mu, 64);
+    update4(w, velocity, anchor, f, rate, momentum, mu, 80);
+    update4(w, velocity, anchor, h, rate, momentum, mu, 96);
+    update4(w, velocity, anchor, i, rate, momentum, mu, 112);
+    return;
+  }
+  v128.store(sums, a, 0); v128.store(sums, b, 16); v128.store(sums, c, 32); v128.store(sums, d, 48);
+  v128.store(sums, e, 64); v128.store(sums, f, 80); v128.store(sums, h, 96); v128.store(sums, i, 112);
+  updateRange(w, velocity, second, anchor, sums, 128, settings);
 }

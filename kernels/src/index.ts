@@ -5,7 +5,7 @@ export { convBackward, convBackward1, packBackward } from './backward';
 export { denseBackward, denseForward, denseReduce } from './dense';
 export { dropout } from './dropout';
 export { convPoolRelu, normalise, packWeights } from './forward';
-export { sumAndUpdate } from './update';
+export { sumAndUpdate, updateRange } from './update';
 export { winogradPoolRelu, winogradWeights } from './winograd';
 
 /** a * b + c as the kernels compute it: tells whether multiply and add are fused here. */

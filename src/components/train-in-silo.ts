@@ -1,6 +1,6 @@
 /** @file Step: train the global model on one hospital's images (or, as a comparison on one machine, on those of several). */
 import type { z } from 'zod';
-import { openEngine, train } from '../engine/index.ts';
+import { openEngine, sgd, train } from '../engine/index.ts';
 import { type PreparedImages, readPrepared } from '../radiographs/index.ts';
 import { inputPath, inputsWithPrefix, outputPath, type StepContext } from './component.ts';
 import { readModel, writeModel } from './model-file.ts';
@@ -25,7 +25,7 @@ export async function run(context: StepContext<z.infer<typeof trainParameters>>)
         epochs,
         batchSize,
         learningRate: parameters.lr,
-        momentum: parameters.momentum,
+        optimiser: sgd(parameters.momentum),
         proximalMu: parameters.proximal_mu,
         seed: parameters.seed,
         stream: [silo, iteration],

@@ -115,19 +115,17 @@ function writeJob(numbers: Float64Array, job: Job): void {
     job.dropoutKey ? 1 : 0,
     job.dropoutKey?.[0] ?? 0,
     job.dropoutKey?.[1] ?? 0,
-    job.learningRate,
-    job.momentum,
-    job.proximalMu,
+    job.adaptive ? 1 : 0,
+    job.anchored ? 1 : 0,
   ]);
 }
 
 function readJob(numbers: Float64Array): Job {
-  const [images, drops, key0, key1, learningRate, momentum, proximalMu] = numbers;
+  const [images, drops, key0, key1, adaptive, anchored] = numbers;
   return {
     images: images!,
     dropoutKey: drops ? [key0!, key1!] : undefined,
-    learningRate: learningRate!,
-    momentum: momentum!,
-    proximalMu: proximalMu!,
+    adaptive: adaptive === 1,
+    anchored: anchored === 1,
   };
 }

@@ -2,15 +2,17 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { z } from 'zod';
 import { type ParameterSet, sha256 } from '../base/index.ts';
 import { openEngine } from './engine.ts';
 import { initialParameters } from './initial.ts';
 import { networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
+import { scheduleSchema, sgd } from './optimiser.ts';
 import { drawnCase } from './testing.ts';
 import { evaluate, train } from './train.ts';
 
 const network = pneumoniaNetwork({ imageSize: 24, channels: [8, 16, 32], hidden: 64 });
-const options = { learningRate: 0.02, momentum: 0.9, dropoutKey: [3, 4] } as const;
+const options = { learningRate: 0.02, optimiser: sgd(), dropoutKey: [3, 4] } as const;
 
 const bits = (parameters: ParameterSet): string[] =>
   [...parameters].map(([name, { data }]) => `${name} ${Buffer.from(data.buffer).toString('base64')}`);
@@ -88,6 +90,26 @@ test('training learns, reports every batch, and uses the short last one', async 
   await engine.close();
 });
 
+test('a training cut into iterations follows one schedule: its rates are those of the whole', async () => {
+  const engine = await openEngine(network, { threads: 1, batchSize: 4 });
+  const { parameters, batch } = drawnCase(network, 7, 8);
+  const trained = async (schedule: z.input<typeof scheduleSchema>, learningRate: number, firstEpoch = 0) => {
+    engine.load(parameters);
+    await train(engine, batch, {
+      ...{ epochs: 1, batchSize: 4, learningRate, optimiser: sgd(), seed: 1, stream: [] },
+      ...{ schedule: scheduleSchema.parse(schedule), firstEpoch, totalEpochs: 5 },
+    });
+    return bits(engine.parameters());
+  };
+  const halved = { kind: 'step', step_size: 1, gamma: 0.5 } as const;
+  assert.deepEqual(await trained(halved, 0.02, 2), await trained({ kind: 'constant' }, 0.005));
+  const cosine = { kind: 'cosine', warmup_epochs: 1 } as const;
+  const iterations = [await trained(cosine, 0.02, 1), await trained(cosine, 0.02, 2), await trained(cosine, 0.02, 1)];
+  assert.notDeepEqual(iterations[1], iterations[0]);
+  assert.deepEqual(iterations[2], iterations[0]);
+  await engine.close();
+});
+
 test('FedProx pulls towards where training began', async () => {
   const { parameters, batch } = drawnCase(network, 6, 4);
   const engine = await openEngine(network, { threads: 1, batchSize: 6 });
@@ -97,7 +119,7 @@ test('FedProx pulls towards where training began', async () => {
       epochs: 8,
       batchSize: 6,
       learningRate: 0.01,
-      momentum: 0,
+      optimiser: sgd(0),
       seed: 1,
       stream: [],
       proximalMu,
@@ -119,9 +141,9 @@ test('one step with mu: the gradient gains mu (w - anchor), exactly', async () =
   const velocityAfter = (proximalMu: number) => {
     engine.load(parameters);
     engine.setAnchor();
-    engine.step(batch, { learningRate: 0.05, momentum: 0 });
+    engine.step(batch, { learningRate: 0.05, optimiser: sgd(0) });
     const moved = engine.parameters();
-    engine.step(batch, { learningRate: 0.05, momentum: 0, proximalMu });
+    engine.step(batch, { learningRate: 0.05, optimiser: sgd(0), proximalMu });
     return { moved, velocity: engine.velocity() };
   };
   const [plain, pulled] = [velocityAfter(0), velocityAfter(0.3)];

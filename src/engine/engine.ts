@@ -19,8 +19,10 @@ import { classOneProbabilities, type Head, headGradients } from './head.ts';
 import { compileKernels, fusesMultiplyAdd, linkKernels } from './kernels.ts';
 import { convertConv, convertDense, type Direction } from './layout.ts';
 import { type Network, parameterShapes } from './network.ts';
+import type { Optimiser } from './optimiser.ts';
 import type { Job } from './phases.ts';
-import { type Plan, planMemory } from './plan.ts';
+import { type Plan, planMemory, SETTINGS } from './plan.ts';
+import { hasSecondMoments, SETTINGS_FLOATS, updateSettings } from './update.ts';
 
 /** Images with their diagnoses. */
 export interface LabelledImages {
@@ -41,16 +43,17 @@ export interface KernelFacts {
 
 export interface StepOptions {
   readonly learningRate: number;
-  /** SGD's momentum, 0..1; as PyTorch: velocity = momentum velocity + gradient, w -= learningRate velocity. */
-  readonly momentum: number;
+  readonly optimiser: Optimiser;
   /** Key of the dropout masks; without it nothing is dropped. */
   readonly dropoutKey?: PhiloxKey;
   /** FedProx (Li et al., MLSys 2020): adds mu (w - anchor) to the gradient. Default 0. */
   readonly proximalMu?: number;
+  /** Weights of the two classes in the loss. Default: every image weighs the same. */
+  readonly classWeights?: readonly [number, number] | undefined;
 }
 
 export interface StepResult {
-  /** Mean cross-entropy of the batch, before the update. */
+  /** Mean cross-entropy of the batch, weighted where there are class weights, before the update. */
   readonly loss: number;
   /** Images whose larger logit was their label's. */
   readonly correct: number;
@@ -61,11 +64,11 @@ export interface Engine {
   /** The most images of one step. */
   readonly batchSize: number;
   readonly kernels: KernelFacts;
-  /** Copies the parameters in and sets the velocity to 0. Throws FedradError when they are not this network's. */
+  /** Copies the parameters in and forgets the optimiser's state: velocity, moments, count of steps. Throws FedradError when they are not this network's. */
   load(parameters: ParameterSet): void;
   /** A copy of the parameters, in PyTorch's layouts. */
   parameters(): ParameterSet;
-  /** A copy of SGD's velocity. After `load` and one step it is that step's gradient. */
+  /** A copy of SGD's velocity or Adam's first moment. After `load` and one step of plain SGD it is that step's gradient. */
   velocity(): ParameterSet;
   /** Keeps a copy of the present parameters as the point that `proximalMu` pulls towards. */
   setAnchor(): void;
@@ -84,10 +87,12 @@ export interface EngineOptions {
   readonly batchSize: number;
   /** false: never use relaxed SIMD, for the same bits on machines without it. Default: where the runtime has it. */
   readonly relaxedSimd?: boolean;
+  /** Room for the second moments of Adam and AdamW, as large as the parameters. Default false. */
+  readonly secondMoments?: boolean;
 }
 
 const PAGE = 65536;
-const FORWARD_ONLY: Omit<Job, 'images'> = { dropoutKey: undefined, learningRate: 0, momentum: 0, proximalMu: 0 };
+const FORWARD_ONLY: Omit<Job, 'images'> = { dropoutKey: undefined, adaptive: false, anchored: false };
 
 /** Opens an engine with all parameters 0. Throws FedradError when the network does not fit into 4 GiB. */
 export async function openEngine(network: Network, options: EngineOptions): Promise<Engine> {
@@ -100,7 +105,7 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
     fail('engine', `expected a batch size of 1 or more, got ${batchSize}`);
 
   const fused = fusedForm(network) ?? fail('engine', 'no kernels for this network');
-  const plan = planMemory(fused, batchSize, threads);
+  const plan = planMemory(fused, batchSize, threads, options.secondMoments);
   const pages = (bytes: number): number => Math.ceil(bytes / PAGE);
   const memory = new WebAssembly.Memory({
     initial: pages(plan.bytes),
@@ -116,6 +121,7 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
   const { hidden: N } = fused;
   const head: Head = { weight: floats(plan.head + N * 4, 2 * N), bias: floats(plan.head + 12 * N, 2) };
   let anchored = false;
+  let steps = 0;
 
   const runForward = (images: Uint8Array, job: Job): Float32Array => {
     new Uint8Array(memory.buffer, plan.images, images.length).set(images);
@@ -138,10 +144,14 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
         [plan.convVelocity, plan.convBytes],
         [plan.denseVelocity, plan.denseBytes],
         [plan.headVelocity, plan.headFloats * 4],
+        [plan.convSecond, plan.convBytes],
+        [plan.denseSecond, plan.denseBytes],
+        [plan.headSecond, plan.headFloats * 4],
       ] as const) {
-        new Uint8Array(memory.buffer, at, bytes).fill(0);
+        if (at !== 0) new Uint8Array(memory.buffer, at, bytes).fill(0);
       }
       anchored = false;
+      steps = 0;
     },
 
     parameters: () => readParameters(parameterShapes(network), plan, memory, 'parameters'),
@@ -157,12 +167,16 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
       anchored = true;
     },
 
-    step(batch, { learningRate, momentum, dropoutKey, proximalMu = 0 }) {
+    step(batch, { learningRate, optimiser, dropoutKey, proximalMu = 0, classWeights }) {
       const images = checkBatch(batch, network, batchSize);
       if (proximalMu !== 0 && !anchored) throw new Error('engine: proximalMu needs setAnchor() first');
-      const job: Job = { images, dropoutKey, learningRate, momentum, proximalMu };
+      const adaptive = hasSecondMoments(optimiser);
+      if (adaptive && plan.headSecond === 0) throw new Error(`engine: ${optimiser.kind} needs secondMoments`);
+      steps += 1;
+      floats(SETTINGS, SETTINGS_FLOATS).set(updateSettings(optimiser, { learningRate, proximalMu, step: steps }));
+      const job: Job = { images, dropoutKey, adaptive, anchored: proximalMu !== 0 };
       const h = runForward(batch.images, job);
-      const { losses, correct, weight, bias, hidden } = headGradients(head, h, batch.labels);
+      const { loss, correct, weight, bias, hidden } = headGradients(head, h, batch.labels, classWeights);
       // The kernels read the hidden gradient as [N/32, B, 32].
       const hiddenGradient = floats(plan.hiddenGradient, images * N);
       const hiddenBias = new Float64Array(N);
@@ -176,15 +190,17 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
       crew.run('denseBackward', job);
       crew.run('backward', job);
       crew.run('update', job);
-      const anchor = proximalMu === 0 ? undefined : floats(headAnchor(plan), plan.headFloats);
-      updateHead(
-        floats(plan.head, plan.headFloats),
-        floats(plan.headVelocity, plan.headFloats),
-        [...hiddenBias, ...weight, ...bias],
-        anchor,
-        job,
+      floats(plan.headGradient, plan.headFloats).set([...hiddenBias, ...weight, ...bias]);
+      kernels.updateRange(
+        plan.head,
+        plan.headVelocity,
+        adaptive ? plan.headSecond : 0,
+        job.anchored ? headAnchor(plan) : 0,
+        plan.headGradient,
+        plan.headFloats * 4,
+        SETTINGS,
       );
-      return { loss: losses.reduce((sum, loss) => sum + loss, 0) / images, correct };
+      return { loss, correct };
     },
 
     probabilities(images) {
@@ -224,20 +240,6 @@ function checkBatch({ images, labels }: LabelledImages, network: Network, batchS
   const bad = labels.findIndex((label) => label > 1);
   if (bad >= 0) fail('batch', `label ${bad} is ${labels[bad]}, expected 0 or 1`);
   return count;
-}
-
-function updateHead(
-  w: Float32Array,
-  velocity: Float32Array,
-  gradient: readonly number[],
-  anchor: Float32Array | undefined,
-  { learningRate, momentum, proximalMu }: Job,
-): void {
-  for (let i = 0; i < w.length; i++) {
-    const pull = anchor ? proximalMu * (w[i]! - anchor[i]!) : 0;
-    velocity[i] = momentum * velocity[i]! + gradient[i]! + pull;
-    w[i]! -= learningRate * velocity[i]!;
-  }
 }
 
 type Kind = 'parameters' | 'velocity';

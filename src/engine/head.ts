@@ -10,8 +10,8 @@ export interface Head {
 }
 
 export interface HeadGradients {
-  /** Cross-entropy of each image. */
-  readonly losses: Float64Array;
+  /** Mean cross-entropy of the batch. */
+  readonly loss: number;
   readonly correct: number;
   readonly weight: Float64Array;
   readonly bias: Float64Array;
@@ -28,23 +28,31 @@ export function classOneProbabilities(head: Head, h: Float32Array, images: numbe
   );
 }
 
-/** Loss and gradients of the mean cross-entropy over the batch. */
-export function headGradients(head: Head, h: Float32Array, labels: Uint8Array): HeadGradients {
+/**
+ * Loss and gradients of the mean cross-entropy over the batch; with class weights the weighted mean, sum w_y loss / sum w_y, as
+ * PyTorch's CrossEntropyLoss.
+ */
+export function headGradients(
+  head: Head,
+  h: Float32Array,
+  labels: Uint8Array,
+  classWeights: readonly [number, number] = [1, 1],
+): HeadGradients {
   const N = head.weight.length / 2;
   const images = labels.length;
-  const losses = new Float64Array(images);
+  const total = labels.reduce((sum, label) => sum + classWeights[label]!, 0);
   const weight = new Float64Array(2 * N);
   const bias = new Float64Array(2);
   const hidden = new Float64Array(images * N);
-  let correct = 0;
+  let [lossSum, correct] = [0, 0];
   for (let b = 0; b < images; b++) {
     const label = labels[b]!;
     const row = h.subarray(b * N, b * N + N);
     const towardsLabel = (label === 1 ? 1 : -1) * margin(head, row);
-    losses[b] = softplus(-towardsLabel);
+    lossSum += classWeights[label]! * softplus(-towardsLabel);
     // Of equal logits the first class wins, as with PyTorch's argmax.
     if (towardsLabel > 0 || (towardsLabel === 0 && label === 0)) correct += 1;
-    const wrong = 1 / (1 + Math.exp(towardsLabel)) / images;
+    const wrong = classWeights[label]! / (1 + Math.exp(towardsLabel)) / total;
     const d1 = label === 1 ? -wrong : wrong;
     bias[0]! -= d1;
     bias[1]! += d1;
@@ -56,7 +64,7 @@ export function headGradients(head: Head, h: Float32Array, labels: Uint8Array): 
       hidden[b * N + n] = d1 * (head.weight[N + n]! - head.weight[n]!);
     }
   }
-  return { losses, correct, weight, bias, hidden };
+  return { loss: lossSum / total, correct, weight, bias, hidden };
 }
 
 /** Logit of class 1 less logit of class 0: with two classes the softmax depends on nothing else. */

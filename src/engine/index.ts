@@ -1,4 +1,5 @@
 /** What the other rooms may use of the engine. */
+export { type ClassWeights, classWeightsSchema } from './class-weights.ts';
 export {
   type Engine,
   type EngineOptions,
@@ -13,5 +14,6 @@ export { initialParameters } from './initial.ts';
 export { type Layer, layerSchema } from './layers.ts';
 export { type Network, networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
 export { NETWORKS, resnet18, smallNetwork } from './networks.ts';
-export { type Optimiser, optimiserSchema, type Schedule, scheduleSchema } from './optimiser.ts';
+export { type Optimiser, optimiserSchema, type Schedule, scheduleSchema, sgd } from './optimiser.ts';
 export { type EpochResult, evaluate, type TrainOptions, type TrainProgress, train } from './train.ts';
+export { hasSecondMoments } from './update.ts';

@@ -97,12 +97,11 @@ export interface Kernels {
     gz: number,
     w: number,
     velocity: number,
+    second: number,
     anchor: number,
     K: number,
     N: number,
-    rate: number,
-    momentum: number,
-    mu: number,
+    settings: number,
     lists: number,
   ): void;
   sumAndUpdate(
@@ -111,12 +110,20 @@ export interface Kernels {
     images: number,
     w: number,
     velocity: number,
+    second: number,
     anchor: number,
-    rate: number,
-    momentum: number,
-    mu: number,
     from: number,
     to: number,
+    settings: number,
+  ): void;
+  updateRange(
+    w: number,
+    velocity: number,
+    second: number,
+    anchor: number,
+    gradient: number,
+    bytes: number,
+    settings: number,
   ): void;
 }
 

@@ -30,8 +30,11 @@ export const optimiserSchema = z.discriminatedUnion('kind', [
 
 export type Optimiser = z.infer<typeof optimiserSchema>;
 
+/** SGD with momentum: what the Azure ML example trains with. */
+export const sgd = (momentum = 0.9): Optimiser => ({ kind: 'sgd', momentum, nesterov: false, weight_decay: 0 });
+
 const warmup = {
-  /** Epochs in which the rate rises from 0, linearly by step. */
+  /** Epochs in which the rate rises from 0, linearly by step; the schedule proper begins after them. */
   warmup_epochs: z.number().min(0).default(0),
 };
 
@@ -44,7 +47,7 @@ export const scheduleSchema = z.discriminatedUnion('kind', [
     gamma: z.number().positive().max(1).default(0.1),
     ...warmup,
   }),
-  /** Half a cosine from the rate to rate * min_factor over all epochs of all iterations (Loshchilov and Hutter, ICLR 2017, without restarts). */
+  /** Half a cosine from the rate to rate * min_factor over the epochs of all iterations (Loshchilov and Hutter, ICLR 2017, without restarts). */
   z.strictObject({ kind: z.literal('cosine'), min_factor: z.number().min(0).max(1).default(0), ...warmup }),
 ]);
 

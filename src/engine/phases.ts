@@ -5,7 +5,7 @@
  * results are summed write them apart. So any number of threads gives the same bits.
  */
 import type { Kernels } from './kernels.ts';
-import { DENSE_CHUNK, type Plan, UPDATE_CHUNK } from './plan.ts';
+import { DENSE_CHUNK, type Plan, SETTINGS, UPDATE_CHUNK } from './plan.ts';
 
 /** What the items of a phase need to know besides the plan. */
 export interface Job {
@@ -13,10 +13,9 @@ export interface Job {
   readonly images: number;
   /** Philox key of the dropout masks; undefined when nothing is dropped. */
   readonly dropoutKey: readonly [number, number] | undefined;
-  readonly learningRate: number;
-  readonly momentum: number;
-  /** FedProx: weight of the pull towards the anchor; 0 is plain SGD. */
-  readonly proximalMu: number;
+  /** Whether the optimiser has second moments, and whether FedProx pulls towards the anchor. */
+  readonly adaptive: boolean;
+  readonly anchored: boolean;
 }
 
 interface Phase {
@@ -95,7 +94,7 @@ const denseBackward: Phase = {
   run: (kernels, plan, job, chunk, thread) => {
     const { output, outputStride } = plan.blocks.at(-1)!;
     const [from, to] = denseRange(plan, chunk);
-    const anchor = job.proximalMu > 0 ? plan.anchor + plan.convBytes : 0;
+    const anchor = job.anchored ? plan.anchor + plan.convBytes : 0;
     kernels.denseBackward(
       output,
       outputStride,
@@ -106,12 +105,11 @@ const denseBackward: Phase = {
       plan.hiddenGradient,
       plan.dense,
       plan.denseVelocity,
+      job.adaptive ? plan.denseSecond : 0,
       anchor,
       plan.features,
       plan.network.hidden,
-      job.learningRate,
-      job.momentum,
-      job.proximalMu,
+      SETTINGS,
       plan.threads[thread]!.lists,
     );
   },
@@ -183,19 +181,17 @@ const update: Phase = {
   run: (kernels, plan, job, item) => {
     const from = item * UPDATE_CHUNK;
     const to = Math.min(plan.convBytes, from + UPDATE_CHUNK);
-    const anchor = job.proximalMu > 0 ? plan.anchor : 0;
     kernels.sumAndUpdate(
       plan.convGradients,
       plan.convBytes,
       job.images,
       plan.conv,
       plan.convVelocity,
-      anchor,
-      job.learningRate,
-      job.momentum,
-      job.proximalMu,
+      job.adaptive ? plan.convSecond : 0,
+      job.anchored ? plan.anchor : 0,
       from,
       to,
+      SETTINGS,
     );
   },
 };

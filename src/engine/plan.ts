@@ -13,6 +13,8 @@ export const DENSE_CHUNK = 512;
 export const UPDATE_CHUNK = 16384;
 /** Bytes of the control block, at address 64 (address 0 means "none" to the kernels). */
 export const CONTROL = 64;
+/** The settings of the optimiser's step (update.ts), in the control block behind the crew's words. */
+export const SETTINGS = CONTROL + 128;
 
 export interface BlockPlan extends Block {
   /** Weights [CO, 3, 3, CI] and bias [CO] within the conv parameters, bytes from their start. */
@@ -55,15 +57,20 @@ export interface Plan {
   /** Conv parameters, their velocity, and per image their gradients; convBytes each. */
   readonly conv: number;
   readonly convVelocity: number;
+  /** Adam's second moments, here and of dense and head; 0 where none were asked for. */
+  readonly convSecond: number;
   readonly convGradients: number;
   readonly convBytes: number;
   /** fc1.weight as [N/32, K, 32] and its velocity. */
   readonly dense: number;
   readonly denseVelocity: number;
+  readonly denseSecond: number;
   readonly denseBytes: number;
-  /** fc1.bias [N], fc2.weight [2, N], fc2.bias [2], then their velocity. */
+  /** fc1.bias [N], fc2.weight [2, N], fc2.bias [2], padded to a multiple of 4; then their velocity and their gradient. */
   readonly head: number;
   readonly headVelocity: number;
+  readonly headSecond: number;
+  readonly headGradient: number;
   readonly headFloats: number;
   /** Partial sums [chunks, B, N], hidden activations [B, N], gradient before the ReLU [N/32, B, 32]. */
   readonly partials: number;
@@ -82,7 +89,7 @@ const BORDER = 1;
 /** WebAssembly's 32-bit addresses. */
 const MEMORY_LIMIT = 2 ** 32;
 
-export function planMemory(network: FusedNetwork, batchSize: number, threadCount: number): Plan {
+export function planMemory(network: FusedNetwork, batchSize: number, threadCount: number, secondMoments = false): Plan {
   let top = CONTROL + 256;
   const take = (bytes: number): number => {
     const at = Math.ceil(top / 64) * 64;
@@ -108,6 +115,7 @@ export function planMemory(network: FusedNetwork, batchSize: number, threadCount
   const images = take(batchSize * network.imageSize ** 2);
   const conv = take(convBytes);
   const convVelocity = take(convBytes);
+  const convSecond = secondMoments ? take(convBytes) : 0;
   const convGradients = take(convBytes * batchSize);
   const blocks = geometry.map((block, i): BlockPlan => {
     const pooled = block.size / 2;
@@ -129,19 +137,22 @@ export function planMemory(network: FusedNetwork, batchSize: number, threadCount
       argStride,
     };
   });
-  const headFloats = hidden + classes * hidden + classes;
+  const headFloats = Math.ceil((hidden + classes * hidden + classes) / 4) * 4;
   const denseBytes = features * hidden * 4;
   const dense = take(denseBytes);
   const denseVelocity = take(denseBytes);
+  const denseSecond = secondMoments ? take(denseBytes) : 0;
   const head = floats(headFloats);
   const headVelocity = floats(headFloats);
+  const headSecond = secondMoments ? floats(headFloats) : 0;
+  const headGradient = floats(headFloats);
   const partials = floats(chunks * batchSize * hidden);
   const hiddenAt = floats(batchSize * hidden);
   const hiddenGradient = floats(batchSize * hidden);
   const outputGradient = floats(batchSize * features);
 
-  // Forward 128 entries of 8 bytes and an end an image, backward 32 entries, sums and ends (kernels/src/dense.ts).
-  const denseLists = Math.max(batchSize * (128 * 8 + 4), batchSize * 32 * (8 + 16) + 32 * 4);
+  // Forward 128 entries of 8 bytes and an end an image, backward 32 entries, sums, ends and gradients (kernels/src/dense.ts).
+  const denseLists = Math.max(batchSize * (128 * 8 + 4), batchSize * 32 * (8 + 16) + 2 * 32 * 4);
   const listBytes = Math.max(denseLists, ...geometry.map(backwardScratch));
   const widest = Math.max(...network.channels);
   const threads = Array.from(
@@ -176,13 +187,17 @@ export function planMemory(network: FusedNetwork, batchSize: number, threadCount
     images,
     conv,
     convVelocity,
+    convSecond,
     convGradients,
     convBytes,
     dense,
     denseVelocity,
+    denseSecond,
     denseBytes,
     head,
     headVelocity,
+    headSecond,
+    headGradient,
     headFloats,
     partials,
     hidden: hiddenAt,

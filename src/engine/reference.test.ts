@@ -5,6 +5,7 @@ import { openEngine } from './engine.ts';
 import { flatten, isBuffer } from './graph.ts';
 import { NORMALISATION, networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
 import { resnet18 } from './networks.ts';
+import { sgd } from './optimiser.ts';
 import { referenceStep, toDoubles } from './reference.ts';
 import { drawnCase, dropoutMask, lcg, relativeDistance } from './testing.ts';
 
@@ -101,7 +102,7 @@ for (const [title, options, images] of [
         const expected = referenceStep(network, toDoubles(parameters), batch, { mask: dropoutMask(network, key) });
         const engine = await openEngine(network, { threads: 1, batchSize: images + 1, relaxedSimd });
         engine.load(parameters);
-        const { loss } = engine.step(batch, { learningRate: 0.01, momentum: 0.9, dropoutKey: key });
+        const { loss } = engine.step(batch, { learningRate: 0.01, optimiser: sgd(), dropoutKey: key });
         assert.ok(Math.abs(loss / expected.loss - 1) < 1e-5, `loss ${loss}, expected ${expected.loss}`);
         const gradients = engine.velocity();
         for (const [name, gradient] of expected.gradients) {

@@ -1,20 +1,32 @@
 /** @file Epochs over a hospital's images, and evaluation: loops around the engine's step. */
 import { setImmediate } from 'node:timers/promises';
 import { fail, type Label, openRng, streamKey } from '../base/index.ts';
+import { type ClassWeights, weightsFor } from './class-weights.ts';
 import type { Engine, LabelledImages } from './engine.ts';
+import { type Optimiser, type Schedule, sgd } from './optimiser.ts';
+import { rateFactor } from './schedule.ts';
+
+const CONSTANT: Schedule = { kind: 'constant', warmup_epochs: 0 };
 
 export interface TrainOptions {
   readonly epochs: number;
   /** Images per step; at most the engine's. The last batch of an epoch may be shorter, as with PyTorch's DataLoader. */
   readonly batchSize: number;
   readonly learningRate: number;
-  /** Default 0.9. */
-  readonly momentum?: number;
+  /** Factor on the learning rate, by the epoch. Default: constant. */
+  readonly schedule?: Schedule;
+  /** Epochs that came before these, and those of the whole training: a federation's iterations go on in one schedule. */
+  readonly firstEpoch?: number;
+  readonly totalEpochs?: number;
+  /** Default SGD with momentum 0.9. */
+  readonly optimiser?: Optimiser;
   readonly seed: number;
   /** What, with the seed, keys shuffling and dropout: the silo and the iteration. */
   readonly stream: readonly Label[];
   /** FedProx: adds mu (w - w at the start) to the gradient. Default 0. */
   readonly proximalMu?: number;
+  /** Default none. */
+  readonly classWeights?: ClassWeights;
 }
 
 export interface TrainProgress {
@@ -23,12 +35,12 @@ export interface TrainProgress {
   /** 0-based, below `batches`. */
   readonly batch: number;
   readonly batches: number;
-  /** Mean cross-entropy of this batch. */
+  /** Mean cross-entropy of this batch, weighted by class where that is asked for. */
   readonly loss: number;
 }
 
 export interface EpochResult {
-  /** Mean cross-entropy over the epoch's images, each before its batch's update, with dropout. */
+  /** Mean cross-entropy over the epoch's images, each before its batch's update, with dropout; class weights count within a batch. */
   readonly loss: number;
   /** Share of images classified correctly, likewise. */
   readonly accuracy: number;
@@ -44,7 +56,9 @@ export async function train(
   options: TrainOptions,
   onBatch: (progress: TrainProgress) => void = () => {},
 ): Promise<{ readonly epochs: readonly EpochResult[] }> {
-  const { batchSize, learningRate, momentum = 0.9, seed, stream, proximalMu = 0 } = options;
+  const { batchSize, optimiser = sgd(), seed, stream, proximalMu = 0 } = options;
+  const { schedule = CONSTANT, firstEpoch = 0, totalEpochs = firstEpoch + options.epochs } = options;
+  const classWeights = weightsFor(options.classWeights ?? 'none', data.labels);
   const count = data.labels.length;
   const pixels = engine.network.imageSize ** 2;
   if (count === 0) fail('training data', 'no images', 'give this silo images or leave it out');
@@ -65,9 +79,12 @@ export async function train(
         images.set(data.images.subarray(from * pixels, (from + 1) * pixels), i * pixels);
         labels[i] = data.labels[from]!;
       }
+      const passed = firstEpoch + epoch + batch / batches;
+      const learningRate = options.learningRate * rateFactor(schedule, passed, totalEpochs);
+      const dropoutKey = streamKey(seed, 'dropout', ...stream, epoch, batch);
       const { loss, correct } = engine.step(
         { images: images.subarray(0, chosen.length * pixels), labels: labels.subarray(0, chosen.length) },
-        { learningRate, momentum, proximalMu, dropoutKey: streamKey(seed, 'dropout', ...stream, epoch, batch) },
+        { learningRate, optimiser, proximalMu, classWeights, dropoutKey },
       );
       if (!Number.isFinite(loss))
         fail('training', `the loss is ${loss} in epoch ${epoch + 1}, batch ${batch + 1}`, 'lower the learning rate');
