@@ -2,6 +2,7 @@
 import { elementCount, type ParameterSet, philox4x32 } from '../base/index.ts';
 import type { LabelledImages } from './engine.ts';
 import { fusedForm } from './fused.ts';
+import { flatten, type Node } from './graph.ts';
 import { type Network, parameterShapes } from './network.ts';
 import { dropoutThreshold } from './phases.ts';
 import type { Mask } from './reference.ts';
@@ -15,15 +16,17 @@ export function lcg(seed: number): () => number {
   };
 }
 
-/** Weights of fixtures/make.py: U(+-sqrt(3 / fan in)). */
+/**
+ * Parameters and buffers of fixtures/make.py. Scales of norms and running variances: U(0.5, 1.5); weights: U(+-sqrt(3 / fan in));
+ * everything else: U(+-sqrt(3 / 16)).
+ */
 export function drawnParameters(network: Network, uniform: () => number): ParameterSet {
   return new Map(
     [...parameterShapes(network)].map(([name, shape]) => {
       const bound = Math.sqrt(3 / (shape.length > 1 ? elementCount(shape.slice(1)) : 16));
-      return [
-        name,
-        { shape, data: Float32Array.from({ length: elementCount(shape) }, () => (uniform() * 2 - 1) * bound) },
-      ];
+      const scale = shape.length === 1 && /\.(weight|running_var)$/.test(name);
+      const draw = (): number => (scale ? 0.5 + uniform() : (uniform() * 2 - 1) * bound);
+      return [name, { shape, data: Float32Array.from({ length: elementCount(shape) }, draw) }];
     }),
   );
 }
@@ -54,16 +57,23 @@ export function drawnCase(
   return { parameters, batch: { images: pixels, labels: drawnLabels(images, uniform) } };
 }
 
-/** The dropout that dropout.ts promises, from base's Philox. */
+/**
+ * The dropout that dropout.ts promises, from base's Philox: element e = (y W + x) C + c of image i at layer l by 16 bits of
+ * Philox4x32-10(counter = [e / 8, i, l, 0], key). Layer l is 1000 + the node's index, in a fused network the index of its block.
+ */
 export function dropoutMask(network: Network, key: readonly [number, number]): Mask {
-  const { dropout, channels, imageSize } = fusedForm(network)!;
-  const threshold = dropoutThreshold(dropout);
+  const { nodes, shapes } = flatten(network.layers, network.imageSize);
+  const isPool = ({ layer }: Node): boolean => layer.op === 'max_pool2d';
+  const numbers = nodes.map((_, node) =>
+    fusedForm(network) ? nodes.slice(0, node).filter(isPool).length - 1 : 1000 + node,
+  );
   const words = new Uint32Array(4);
-  return (image, block, channel, y, x) => {
-    if (block === 0) return 1;
-    const size = imageSize >> (block + 1);
-    const element = (y * size + x) * channels[block]! + channel;
-    philox4x32(element >> 3, image, block, 0, key, words);
+  return (image, node, channel, y, x) => {
+    const { layer, output } = nodes[node]!;
+    const threshold = dropoutThreshold(layer.op === 'dropout' ? layer.p : 0);
+    const { channels, width } = shapes[output]!;
+    const element = (y * width + x) * channels + channel;
+    philox4x32(element >> 3, image, numbers[node]!, 0, key, words);
     const bits = (words[(element >> 1) & 3]! >>> (16 * (element & 1))) & 0xffff;
     return bits < threshold ? 0 : 1 / (1 - threshold / 65536);
   };
