@@ -1,5 +1,5 @@
 """Loads a model.safetensors of fedrad into the torch module that its metadata describes (strict, so that every name and shape must
-fit), and prints P(PNEUMONIA) of each image. Arguments: the model, a file of N images of size x size bytes."""
+fit), and prints P(PNEUMONIA) of each image. Arguments: the model, a file of N images of size x size bytes; and more such pairs."""
 import json, struct, sys
 import torch
 from torch import nn
@@ -87,13 +87,18 @@ class Model(nn.Module):
         return self.layers[0](x).flatten(1)
 
 
-if __name__ == "__main__":
-    tensors, metadata = read_safetensors(sys.argv[1])
+def probabilities(model_file, pixels_file):
+    tensors, metadata = read_safetensors(model_file)
     network = json.loads(metadata["network"])
     model = Model(network).eval()
     model.load_state_dict(tensors, strict=True)
     size, normalisation = network["imageSize"], network["normalisation"]
-    pixels = torch.frombuffer(bytearray(open(sys.argv[2], "rb").read()), dtype=torch.uint8).reshape(-1, 1, size, size)
+    pixels = torch.frombuffer(bytearray(open(pixels_file, "rb").read()), dtype=torch.uint8).reshape(-1, 1, size, size)
     with torch.no_grad():
         logits = model((pixels.float() / 255 - normalisation["mean"]) / normalisation["std"])
-    print(json.dumps(logits.softmax(1)[:, 1].tolist()))
+    return logits.softmax(1)[:, 1].tolist()
+
+
+if __name__ == "__main__":
+    files = sys.argv[1:]
+    print(json.dumps([probabilities(*pair) for pair in zip(files[::2], files[1::2])]))

@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runOnnx, SKIP_ONNX_RUNTIME } from '../../test/onnxruntime/run.ts';
 import { openEngine } from './engine.ts';
-import { type Network, networkSchema, pneumoniaNetwork } from './network.ts';
+import { networkSchema, pneumoniaNetwork } from './network.ts';
+import { resnet18, smallNetwork } from './networks.ts';
 import { encodeOnnx } from './onnx.ts';
 import { onnxGraph } from './onnx-graph.ts';
 import { bytes, float, int, message, string } from './protobuf.ts';
-import { drawnCase } from './testing.ts';
+import { referenceStep, toDoubles } from './reference.ts';
+import { drawnCase, relativeDistance } from './testing.ts';
 
 const description = { producerVersion: '1.2.3', text: 'for a test', metadata: { labels: 'NORMAL,PNEUMONIA' } };
 const hex = (chunks: readonly Uint8Array[]): string => Buffer.concat(chunks).toString('hex');
@@ -45,14 +47,6 @@ const everyLayer = networkSchema.parse({
   ],
 });
 
-/** Drawn, with running variances that are variances. */
-function drawn(network: Network, images: number) {
-  const { parameters, batch } = drawnCase(network, images, 4);
-  for (const [name, { data }] of parameters)
-    if (name.endsWith('running_var')) for (const at of data.keys()) data[at] = 0.3 + Math.abs(data[at]!);
-  return { parameters, batch };
-}
-
 test('the wire format, as its specification shows it', () => {
   assert.equal(hex(int(1, 150)), '089601');
   assert.equal(hex(string(2, 'testing')), '120774657374696e67');
@@ -65,7 +59,7 @@ test('the wire format, as its specification shows it', () => {
 });
 
 test('every layer becomes operators of opset 17, parameters keep their names', () => {
-  const { nodes, initializers } = onnxGraph(everyLayer, drawn(everyLayer, 1).parameters);
+  const { nodes, initializers } = onnxGraph(everyLayer, drawnCase(everyLayer, 1, 4).parameters);
   assert.equal(
     nodes.map(({ op }) => op).join(' '),
     'Div Sub Div Conv BatchNormalization Relu MaxPool ' +
@@ -91,37 +85,47 @@ test('every layer becomes operators of opset 17, parameters keep their names', (
 
 test('the same model gives the same bytes, without a copy of the weights', () => {
   const network = pneumoniaNetwork({ imageSize: 16, channels: [8], hidden: 32 });
-  const { parameters } = drawn(network, 1);
+  const { parameters } = drawnCase(network, 1, 4);
   const model = encodeOnnx(network, parameters, description);
   assert.equal(hex(model), hex(encodeOnnx(network, parameters, description)));
   const { buffer } = parameters.get('fc1.weight')!.data;
   assert.ok(model.some((chunk) => chunk.buffer === buffer));
 });
 
-for (const [title, network] of [
+const networks = [
   ['pneumonia', pneumoniaNetwork({ imageSize: 32, channels: [8, 16, 16], hidden: 32 })],
-] as const) {
-  test(`ONNX Runtime gives the engine's probabilities: ${title}`, { skip: SKIP_ONNX_RUNTIME }, async () => {
-    const { parameters, batch } = drawn(network, 5);
+  ['small', smallNetwork({ imageSize: 32, channels: [8, 8, 16, 16] })],
+  ['ResNet-18', resnet18({ imageSize: 32, width: 8 })],
+  ['every layer', everyLayer],
+] as const;
+
+for (const [title, network] of networks) {
+  test(`ONNX Runtime gives the probabilities of the reference: ${title}`, { skip: SKIP_ONNX_RUNTIME }, async () => {
+    const { parameters, batch } = drawnCase(network, 5, 4);
     const model = Buffer.concat(encodeOnnx(network, parameters, description));
-    const { logits, probabilities } = await runOnnx(model, batch.images, network.imageSize);
-    assert.deepEqual(
-      [logits!.dims, probabilities!.dims],
-      [
-        [5, 2],
-        [5, 2],
-      ],
-    );
-    const engine = await openEngine(network, { threads: 1, batchSize: 5 });
-    engine.load(parameters);
-    for (const [image, expected] of engine.probabilities(batch.images).entries()) {
-      assert.ok(Math.abs(probabilities!.data[2 * image + 1]! - expected) < 1e-5);
-      assert.ok(
-        Math.abs(logits!.data[2 * image + 1]! - logits!.data[2 * image]! - Math.log(expected / (1 - expected))) < 1e-4,
-      );
-    }
-    await engine.close();
-    const { probabilities: one } = await runOnnx(model, batch.images.subarray(0, 32 * 32), 32);
+    const size = network.imageSize;
+    const { logits, probabilities } = await runOnnx(model, batch.images, size);
+    const expected = referenceStep(network, toDoubles(parameters), batch, { training: false });
+    assert.deepEqual([logits!.dims, probabilities!.dims], [Array.of(5, 2), Array.of(5, 2)]);
+    assert.ok(relativeDistance(logits!.data, expected.logits) < 1e-5);
+    for (const [image, probability] of expected.probabilities.entries())
+      assert.ok(Math.abs(probabilities!.data[2 * image + 1]! - probability) < 1e-5, `image ${image}`);
+    const { probabilities: one } = await runOnnx(model, batch.images.subarray(0, size * size), size);
     assert.ok(Math.abs(one!.data[1]! - probabilities!.data[1]!) < 1e-6, 'any batch size');
   });
 }
+
+test("ONNX Runtime gives the engine's probabilities", { skip: SKIP_ONNX_RUNTIME }, async () => {
+  const network = networks[0][1];
+  const { parameters, batch } = drawnCase(network, 5, 4);
+  const { probabilities } = await runOnnx(
+    Buffer.concat(encodeOnnx(network, parameters, description)),
+    batch.images,
+    32,
+  );
+  const engine = await openEngine(network, { threads: 1, batchSize: 5 });
+  engine.load(parameters);
+  for (const [image, expected] of engine.probabilities(batch.images).entries())
+    assert.ok(Math.abs(probabilities!.data[2 * image + 1]! - expected) < 1e-5);
+  await engine.close();
+});
