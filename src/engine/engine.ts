@@ -1,28 +1,22 @@
 /**
  * @file The engine: one network's parameters in one WebAssembly memory, and the training step over it.
  *
- * Forward, backward and update are phases of independent items (phases.ts) that a crew of threads works through
- * (crew.ts); the loss is computed in between (head.ts). Same parameters, batch and key give the same bits, whatever the
- * number of threads.
+ * Forward and backward pass are stages of independent items (program.ts) that a crew of threads works through (crew.ts); the
+ * loss is computed in between (loss.ts). Same parameters, batch and key give the same bits, whatever the number of threads.
  */
-import {
-  checkParameters,
-  fail,
-  type ParameterSet,
-  type ParameterShapes,
-  type PhiloxKey,
-  type Tensor,
-} from '../base/index.ts';
+import { checkParameters, fail, type ParameterSet, type PhiloxKey, type Tensor } from '../base/index.ts';
 import { openCrew } from './crew.ts';
 import type { FeatureMaps } from './explain.ts';
-import { featuresOf, fusedForm } from './fused.ts';
-import { classOneProbabilities, type Head, headGradients } from './head.ts';
+import { elements, flatten, isBuffer } from './graph.ts';
 import { compileKernels, fusesMultiplyAdd, linkKernels } from './kernels.ts';
-import { convertConv, convertDense, type Direction } from './layout.ts';
+import { classOneProbabilities, crossEntropy, type Logits } from './loss.ts';
+import { SETTINGS } from './memory.ts';
 import { type Network, parameterShapes } from './network.ts';
 import type { Optimiser } from './optimiser.ts';
-import type { Job } from './phases.ts';
-import { type Plan, planMemory, SETTINGS } from './plan.ts';
+import { convertParameter, type ParameterPlace, storedFloats } from './parameter-places.ts';
+import { compileProgram } from './program.ts';
+import type { Job, Placed } from './stage.ts';
+import { lastFeatureMap } from './tail.ts';
 import { hasSecondMoments, SETTINGS_FLOATS, updateSettings } from './update.ts';
 
 /** Images with their diagnoses. */
@@ -65,9 +59,11 @@ export interface Engine {
   /** The most images of one step. */
   readonly batchSize: number;
   readonly kernels: KernelFacts;
+  /** Bytes of the engine's memory. */
+  readonly memoryBytes: number;
   /** Copies the parameters in and forgets the optimiser's state: velocity, moments, count of steps. Throws FedradError when they are not this network's. */
   load(parameters: ParameterSet): void;
-  /** A copy of the parameters, in PyTorch's layouts. */
+  /** A copy of the parameters and buffers, in PyTorch's layouts. */
   parameters(): ParameterSet;
   /** A copy of SGD's velocity or Adam's first moment. After `load` and one step of plain SGD it is that step's gradient. */
   velocity(): ParameterSet;
@@ -75,7 +71,7 @@ export interface Engine {
   setAnchor(): void;
   /** Forward, backward and update with 1..batchSize images. */
   step(batch: LabelledImages, options: StepOptions): StepResult;
-  /** P(PNEUMONIA) of each image [N, H, W], dropout off; any N. */
+  /** P(PNEUMONIA) of each image [N, H, W], dropout off and batch norm by its running statistics; any N. */
   probabilities(images: Uint8Array): Float32Array;
   /** The last feature map of each image [N, H, W], dropout off; any N. */
   features(images: Uint8Array): FeatureMaps;
@@ -90,86 +86,95 @@ export interface EngineOptions {
   readonly batchSize: number;
   /** false: never use relaxed SIMD, for the same bits on machines without it. Default: where the runtime has it. */
   readonly relaxedSimd?: boolean;
+  /** false: one thread over memory of its own. Default: where the runtime has memory that threads share. */
+  readonly sharedMemory?: boolean;
   /** Room for the second moments of Adam and AdamW, as large as the parameters. Default false. */
   readonly secondMoments?: boolean;
 }
 
 const PAGE = 65536;
-const FORWARD_ONLY: Omit<Job, 'images'> = { dropoutKey: undefined, adaptive: false, anchored: false };
 
 /** Opens an engine with all parameters 0. Throws FedradError when the network does not fit into 4 GiB. */
 export async function openEngine(network: Network, options: EngineOptions): Promise<Engine> {
-  const { batchSize } = options;
-  const sharedMemory = typeof SharedArrayBuffer !== 'undefined';
+  const { batchSize, secondMoments = false } = options;
+  const sharedMemory = options.sharedMemory ?? typeof SharedArrayBuffer !== 'undefined';
   const threads = sharedMemory ? options.threads : 1;
   if (!(Number.isInteger(threads) && threads >= 1 && threads <= 256))
     fail('engine', `expected 1 to 256 threads, got ${threads}`);
   if (!(Number.isInteger(batchSize) && batchSize >= 1))
     fail('engine', `expected a batch size of 1 or more, got ${batchSize}`);
 
-  const fused = fusedForm(network) ?? fail('engine', 'no kernels for this network');
-  const plan = planMemory(fused, batchSize, threads, options.secondMoments);
+  const programOptions = { batchSize, threads, secondMoments };
+  const program = compileProgram(network, programOptions);
+  const shapes = parameterShapes(network);
   const pages = (bytes: number): number => Math.ceil(bytes / PAGE);
   const memory = new WebAssembly.Memory({
-    initial: pages(plan.bytes),
-    maximum: pages(plan.bytesWithAnchor),
-    shared: true,
+    // Memory that is not shared moves when it grows: it gets its full size at once.
+    initial: pages(sharedMemory ? program.bytes : program.bytesWithAnchor),
+    maximum: pages(program.bytesWithAnchor),
+    shared: sharedMemory,
   });
-  const { module, relaxedSimd } = await compileKernels(options.relaxedSimd);
+  const { module, relaxedSimd } = await compileKernels({ relaxedSimd: options.relaxedSimd ?? true, sharedMemory });
   const kernels = linkKernels(module, memory);
-  const crew = await openCrew({ module, memory, plan }, kernels);
   const floats = (at: number, count: number): Float32Array => new Float32Array(memory.buffer, at, count);
-  floats(plan.table, 256).set(normalisationTable(network));
-
-  const { hidden: N } = fused;
-  const head: Head = { weight: floats(plan.head + N * 4, 2 * N), bias: floats(plan.head + 12 * N, 2) };
+  for (const { at, words } of program.constants) new Int32Array(memory.buffer, at, words.length).set(words);
+  floats(program.table, 256).set(normalisationTable(network));
+  const crew = await openCrew({ module, memory, network, options: programOptions }, program, kernels);
+  const logitsOf = ({ data, image }: Placed): Logits => ({
+    data: floats(data, (image / 4) * batchSize),
+    stride: image / 4,
+  });
+  const { parameters: regions } = program;
   let anchored = false;
   let steps = 0;
+  let packed = false;
 
-  const runBlocks = (images: Uint8Array, job: Job): void => {
-    new Uint8Array(memory.buffer, plan.images, images.length).set(images);
-    crew.run('pack', job);
+  const runForward = (images: Uint8Array, job: Job): void => {
+    new Uint8Array(memory.buffer, program.pixels, images.length).set(images);
+    if (!packed) crew.run('pack', job);
+    packed = true;
     crew.run('forward', job);
   };
-  const runForward = (images: Uint8Array, job: Job): Float32Array => {
-    runBlocks(images, job);
-    crew.run('dense', job);
-    crew.run('reduce', job);
-    return floats(plan.hidden, job.images * N);
+  /** Runs any number of images forward for evaluation; `take` is called after each batch. */
+  const evaluateAll = (images: Uint8Array, take: (from: number, count: number) => void): void => {
+    const pixels = network.imageSize ** 2;
+    for (let from = 0; from * pixels < images.length; from += batchSize) {
+      const batch = images.subarray(from * pixels, (from + batchSize) * pixels);
+      const count = batch.length / pixels;
+      runForward(batch, { images: count, training: false, dropoutKey: undefined, adaptive: false, anchored: false });
+      take(from, count);
+    }
   };
 
   return {
     network,
     batchSize,
     kernels: { relaxedSimd, fusedMultiplyAdd: fusesMultiplyAdd(kernels), sharedMemory, threads },
+    memoryBytes: memory.buffer.byteLength,
 
     load(parameters) {
-      checkParameters(parameters, parameterShapes(network), 'model');
-      copyParameters(parameters, plan, memory, 'parameters', 'fromTorch');
-      for (const [at, bytes] of [
-        [plan.convVelocity, plan.convBytes],
-        [plan.denseVelocity, plan.denseBytes],
-        [plan.headVelocity, plan.headFloats * 4],
-        [plan.convSecond, plan.convBytes],
-        [plan.denseSecond, plan.denseBytes],
-        [plan.headSecond, plan.headFloats * 4],
-      ] as const) {
-        if (at !== 0) new Uint8Array(memory.buffer, at, bytes).fill(0);
-      }
+      checkParameters(parameters, shapes, 'model');
+      for (const place of regions.places.values())
+        convertParameter(parameters.get(place.name)!.data, stored(place, place.at), place, 'fromTorch');
+      new Uint8Array(memory.buffer, regions.velocity, regions.bytes).fill(0);
+      if (regions.second !== 0) new Uint8Array(memory.buffer, regions.second, regions.bytes).fill(0);
       anchored = false;
+      packed = false;
       steps = 0;
     },
 
-    parameters: () => readParameters(parameterShapes(network), plan, memory, 'parameters'),
-    velocity: () => readParameters(parameterShapes(network), plan, memory, 'velocity'),
+    parameters: () => new Map([...regions.places.values()].map((place) => [place.name, tensor(place, place.at)])),
+    velocity: () =>
+      new Map(
+        [...regions.places.values()]
+          .filter(({ name }) => !isBuffer(name))
+          .map((place) => [place.name, tensor(place, place.velocity)]),
+      ),
 
     setAnchor() {
-      const missing = pages(plan.bytesWithAnchor) - memory.buffer.byteLength / PAGE;
+      const missing = pages(program.bytesWithAnchor) - memory.buffer.byteLength / PAGE;
       if (missing > 0) memory.grow(missing);
-      const bytes = new Uint8Array(memory.buffer);
-      bytes.copyWithin(plan.anchor, plan.conv, plan.conv + plan.convBytes);
-      bytes.copyWithin(plan.anchor + plan.convBytes, plan.dense, plan.dense + plan.denseBytes);
-      bytes.copyWithin(headAnchor(plan), plan.head, plan.head + plan.headFloats * 4);
+      new Uint8Array(memory.buffer).copyWithin(program.anchor, regions.start, regions.start + regions.bytes);
       anchored = true;
     },
 
@@ -177,60 +182,61 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
       const images = checkBatch(batch, network, batchSize);
       if (proximalMu !== 0 && !anchored) throw new Error('engine: proximalMu needs setAnchor() first');
       const adaptive = hasSecondMoments(optimiser);
-      if (adaptive && plan.headSecond === 0) throw new Error(`engine: ${optimiser.kind} needs secondMoments`);
+      if (adaptive && regions.second === 0) throw new Error(`engine: ${optimiser.kind} needs secondMoments`);
       steps += 1;
       floats(SETTINGS, SETTINGS_FLOATS).set(updateSettings(optimiser, { learningRate, proximalMu, step: steps }));
-      const job: Job = { images, dropoutKey, adaptive, anchored: proximalMu !== 0 };
-      const h = runForward(batch.images, job);
-      const { loss, correct, weight, bias, hidden } = headGradients(head, h, batch.labels, classWeights);
-      // The kernels read the hidden gradient as [N/32, B, 32].
-      const hiddenGradient = floats(plan.hiddenGradient, images * N);
-      const hiddenBias = new Float64Array(N);
-      for (let b = 0; b < images; b++) {
-        for (let n = 0; n < N; n++) {
-          const value = hidden[b * N + n]!;
-          hiddenGradient[((n >> 5) * images + b) * 32 + (n & 31)] = value;
-          hiddenBias[n]! += value;
-        }
-      }
-      crew.run('denseBackward', job);
+      const job: Job = { images, training: true, dropoutKey, adaptive, anchored: proximalMu !== 0 };
+      runForward(batch.images, job);
+      const [logits, gradients] = [logitsOf(program.logits), logitsOf(program.logitGradients)];
+      const result = crossEntropy(logits, batch.labels, gradients, classWeights);
       crew.run('backward', job);
-      crew.run('update', job);
-      floats(plan.headGradient, plan.headFloats).set([...hiddenBias, ...weight, ...bias]);
-      kernels.updateRange(
-        plan.head,
-        plan.headVelocity,
-        adaptive ? plan.headSecond : 0,
-        job.anchored ? headAnchor(plan) : 0,
-        plan.headGradient,
-        plan.headFloats * 4,
-        SETTINGS,
-      );
-      return { loss, correct };
+      packed = false;
+      return result;
     },
 
     probabilities(images) {
       const result = new Float32Array(countImages(images, network));
-      for (const { from, count, batch } of batches(images, network, batchSize)) {
-        const h = runForward(batch, { ...FORWARD_ONLY, images: count });
-        result.set(classOneProbabilities(head, h, count), from);
-      }
+      evaluateAll(images, (from, count) => result.set(classOneProbabilities(logitsOf(program.logits), count), from));
       return result;
     },
 
     features(images) {
-      const { size, channels, inputs } = featuresOf(fused);
-      const data = new Float32Array(countImages(images, network) * inputs);
-      for (const { from, count, batch } of batches(images, network, batchSize)) {
-        runBlocks(batch, { ...FORWARD_ONLY, images: count });
-        // The last block's output has no border.
-        data.set(floats(plan.blocks.at(-1)!.output, count * inputs), from * inputs);
-      }
-      return { shape: { channels, height: size, width: size }, data };
+      const map = lastFeatureMap(flatten(network.layers, network.imageSize));
+      const placed =
+        program.tensor(map) ??
+        fail(
+          'network',
+          'its last feature map is not kept: fused kernels reduce it to one position',
+          'use larger images',
+        );
+      const { shape } = placed;
+      const data = new Float32Array(countImages(images, network) * elements(shape));
+      evaluateAll(images, (from, count) => copyImages(placed, count, data.subarray(from * elements(shape))));
+      return { shape, data };
     },
 
     close: () => crew.close(),
   };
+
+  function stored(place: ParameterPlace, at: number): Float32Array {
+    return floats(at, storedFloats(place.shape, place.layout));
+  }
+
+  /** Copies a tensor [images, H, W, C] without its border and padding. */
+  function copyImages({ shape, data, row, pixel, image }: Placed, images: number, to: Float32Array): void {
+    const { channels, height, width } = shape;
+    let at = 0;
+    for (let b = 0; b < images; b++)
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x++, at += channels)
+          to.set(floats(data + b * image + y * row + x * pixel, channels), at);
+  }
+
+  function tensor(place: ParameterPlace, at: number): Tensor {
+    const data = new Float32Array(place.shape.reduce((a, b) => a * b, 1));
+    convertParameter(data, stored(place, at), place, 'toTorch');
+    return { shape: place.shape, data };
+  }
 }
 
 /** (value / 255 - mean) / std in single precision, as torchvision's ToTensor and Normalize compute it. */
@@ -248,18 +254,6 @@ function countImages(images: Uint8Array, network: Network): number {
   return images.length / pixels;
 }
 
-/** The images in batches of at most this size, and where each begins. */
-function* batches(images: Uint8Array, network: Network, batchSize: number) {
-  const pixels = network.imageSize ** 2;
-  const all = countImages(images, network);
-  for (let from = 0; from < all; from += batchSize) {
-    const count = Math.min(batchSize, all - from);
-    yield { from, count, batch: images.subarray(from * pixels, (from + count) * pixels) };
-  }
-}
-
-const headAnchor = (plan: Plan): number => plan.anchor + plan.convBytes + plan.denseBytes;
-
 function checkBatch({ images, labels }: LabelledImages, network: Network, batchSize: number): number {
   const count = labels.length;
   if (count < 1 || count > batchSize) fail('batch', `expected 1 to ${batchSize} images, got ${count}`);
@@ -269,46 +263,4 @@ function checkBatch({ images, labels }: LabelledImages, network: Network, batchS
   const bad = labels.findIndex((label) => label > 1);
   if (bad >= 0) fail('batch', `label ${bad} is ${labels[bad]}, expected 0 or 1`);
   return count;
-}
-
-type Kind = 'parameters' | 'velocity';
-
-function readParameters(shapes: ParameterShapes, plan: Plan, memory: WebAssembly.Memory, kind: Kind): ParameterSet {
-  const copy = new Map<string, Tensor>();
-  for (const [name, shape] of shapes) {
-    copy.set(name, { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) });
-  }
-  copyParameters(copy, plan, memory, kind, 'toTorch');
-  return copy;
-}
-
-function copyParameters(
-  parameters: ParameterSet,
-  plan: Plan,
-  memory: WebAssembly.Memory,
-  kind: Kind,
-  direction: Direction,
-): void {
-  const velocity = kind === 'velocity';
-  const torch = (name: string): Float32Array => parameters.get(name)!.data;
-  const kernel = (at: number, count: number): Float32Array => new Float32Array(memory.buffer, at, count);
-  const copy = (name: string, at: number): void => {
-    const [a, b] = [torch(name), kernel(at, torch(name).length)];
-    if (direction === 'fromTorch') b.set(a);
-    else a.set(b);
-  };
-  const conv = velocity ? plan.convVelocity : plan.conv;
-  for (const [i, { weight, bias, inputs, outputs }] of plan.blocks.entries()) {
-    const name = `conv${i + 1}`;
-    convertConv(torch(`${name}.weight`), kernel(conv + weight, outputs * inputs * 9), outputs, inputs, direction);
-    copy(`${name}.bias`, conv + bias);
-  }
-  const N = plan.network.hidden;
-  const { size, channels } = featuresOf(plan.network);
-  const dense = kernel(velocity ? plan.denseVelocity : plan.dense, plan.features * N);
-  convertDense(torch('fc1.weight'), dense, N, size * size, channels, direction);
-  const head = velocity ? plan.headVelocity : plan.head;
-  copy('fc1.bias', head);
-  copy('fc2.weight', head + N * 4);
-  copy('fc2.bias', head + N * 12);
 }

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { z } from 'zod';
 import { type LabelledImages, openEngine } from './engine.ts';
-import { fusedForm } from './fused.ts';
 import { networkSchema } from './network.ts';
 import { optimiserSchema, sgd } from './optimiser.ts';
 import { openOptimiser } from './reference/optimiser.ts';
@@ -106,7 +105,6 @@ for (const expected of cases) {
       assert.ok(relativeDistance(probabilities, expected.after.probabilities) < 1e-9);
     });
 
-  if (!fusedForm(network)) continue;
   test(`20 steps as in PyTorch: ${name}`, async () => {
     const { parameters, data } = drawn(expected);
     const secondMoments = expected.optimiser.kind !== 'sgd';

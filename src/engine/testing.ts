@@ -1,10 +1,9 @@
 /** @file What the engine's tests share: the fixtures' generator (fixtures/make.py), drawn models and batches, distances. */
 import { elementCount, type ParameterSet, philox4x32 } from '../base/index.ts';
 import type { LabelledImages } from './engine.ts';
-import { fusedForm } from './fused.ts';
-import { flatten, type Node } from './graph.ts';
+import { flatten } from './graph.ts';
 import { type Network, parameterShapes } from './network.ts';
-import { dropoutThreshold } from './phases.ts';
+import { dropoutThreshold } from './ops/elementwise.ts';
 import type { Mask } from './reference.ts';
 
 /** Uniform numbers in [0, 1): Numerical Recipes' ranqd1, upper 24 bits, as in fixtures/make.py. */
@@ -58,22 +57,18 @@ export function drawnCase(
 }
 
 /**
- * The dropout that dropout.ts promises, from base's Philox: element e = (y W + x) C + c of image i at layer l by 16 bits of
- * Philox4x32-10(counter = [e / 8, i, l, 0], key). Layer l is 1000 + the node's index, in a fused network the index of its block.
+ * The dropout that dropout.ts promises, from base's Philox: element e = (y W + x) C + c of image i, C rounded up to a multiple of 4,
+ * by 16 bits of Philox4x32-10(counter = [e / 8, i, index of the dropout's node, 0], key).
  */
 export function dropoutMask(network: Network, key: readonly [number, number]): Mask {
   const { nodes, shapes } = flatten(network.layers, network.imageSize);
-  const isPool = ({ layer }: Node): boolean => layer.op === 'max_pool2d';
-  const numbers = nodes.map((_, node) =>
-    fusedForm(network) ? nodes.slice(0, node).filter(isPool).length - 1 : 1000 + node,
-  );
   const words = new Uint32Array(4);
   return (image, node, channel, y, x) => {
     const { layer, output } = nodes[node]!;
     const threshold = dropoutThreshold(layer.op === 'dropout' ? layer.p : 0);
     const { channels, width } = shapes[output]!;
-    const element = (y * width + x) * channels + channel;
-    philox4x32(element >> 3, image, numbers[node]!, 0, key, words);
+    const element = (y * width + x) * Math.ceil(channels / 4) * 4 + channel;
+    philox4x32(element >> 3, image, node, 0, key, words);
     const bits = (words[(element >> 1) & 3]! >>> (16 * (element & 1))) & 0xffff;
     return bits < threshold ? 0 : 1 / (1 - threshold / 65536);
   };
