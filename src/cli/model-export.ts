@@ -31,6 +31,7 @@ export function addExportCommand(group: Command): void {
       `
 ONNX (opset 17): input "pixels", float32 [N, 1, H, W], grey values 0 to 255 of the image resized to H x W; the normalisation
 is inside. Outputs "logits" and "probabilities", float32 [N, 2]: NORMAL, PNEUMONIA. The file's metadata says it again.
+Beside the file goes the model card: pneumonia-card.md to read, pneumonia-card.json for programs.
 
 Example:
   fedrad model export --model calm_lung_7f3k2q --format onnx --output pneumonia.onnx
