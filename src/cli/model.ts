@@ -7,7 +7,7 @@ import { fail, messageOf } from '../base/index.ts';
 import { type ModelFile, readModel } from '../components/index.ts';
 import { type Engine, openEngine } from '../engine/index.ts';
 import { decodeRadiograph, listLabelledFolder } from '../radiographs/index.ts';
-import { evaluateScores } from '../reports/index.ts';
+import { DEFAULT_THRESHOLD, evaluateScores } from '../reports/index.ts';
 import { findDatastore, foldRun, openRunHistory, openWorkspace, parseDatastoreUri } from '../workspace/index.ts';
 import { homeOf, printJson, table } from './context.ts';
 
@@ -15,7 +15,8 @@ interface ModelOptions {
   readonly model: string;
   readonly which: 'best' | 'last';
   readonly json?: boolean;
-  readonly threshold: number;
+  /** Default: the model's own, else 0.5. */
+  readonly threshold?: number;
 }
 
 const BATCH_SIZE = 32;
@@ -33,7 +34,11 @@ export function addModelCommands(root: Command): void {
           .choices(['best', 'last'])
           .default('best'),
       )
-      .option('--threshold <p>', 'a score from here on counts as pneumonia', thresholdOption, 0.5)
+      .option(
+        '--threshold <p>',
+        "a score from here on counts as pneumonia (default: the model's own, else 0.5)",
+        thresholdOption,
+      )
       .option('--json', 'print as JSON')
       .addHelpText('after', `\nExample:\n  ${example}`);
 
@@ -46,7 +51,7 @@ export function addModelCommands(root: Command): void {
     .action(async (options: ModelOptions & { data: string }, command: Command) => {
       const images = await listLabelledFolder(options.data);
       const patients = numbered(images.map(({ patient }) => patient));
-      const scored = await score(
+      const { scored, threshold } = await score(
         options,
         command,
         images.map(({ path }) => path),
@@ -66,7 +71,7 @@ export function addModelCommands(root: Command): void {
         probabilities: Float64Array.from(used, ({ probability }) => probability),
         labels: Uint8Array.from(used, ({ label }) => Number(label === 'PNEUMONIA')),
         patients: Int32Array.from(used, ({ patient }) => patient),
-        threshold: options.threshold,
+        threshold,
         seed: BOOTSTRAP_SEED,
       });
       if (options.json) return printJson({ ...figures, offered: images.length, unreadable });
@@ -79,7 +84,7 @@ export function addModelCommands(root: Command): void {
         ];
       };
       console.log(
-        `${figures.n} of ${images.length} images used (${unreadable} unreadable), ${figures.patients} patients, ${figures.positives} with pneumonia`,
+        `${figures.n} of ${images.length} images used (${unreadable} unreadable), ${figures.patients} patients, ${figures.positives} with pneumonia; threshold ${Number(threshold.toPrecision(4))}`,
       );
       console.log(
         table(
@@ -94,7 +99,7 @@ export function addModelCommands(root: Command): void {
     'probability of pneumonia for single images',
     'fedrad model predict --model calm_lung_7f3k2q image1.jpeg image2.png',
   ).action(async (images: string[], options: ModelOptions, command: Command) => {
-    const scored = await score(options, command, images);
+    const { scored } = await score(options, command, images);
     if (options.json) printJson(scored);
     else
       console.log(
@@ -128,8 +133,13 @@ interface Scored {
 }
 
 /** Scores images in batches; one that cannot be read gets an error in its place. */
-async function score(options: ModelOptions, command: Command, paths: readonly string[]): Promise<Scored[]> {
-  const { network, parameters } = await openModel(options, command);
+async function score(
+  options: ModelOptions,
+  command: Command,
+  paths: readonly string[],
+): Promise<{ scored: Scored[]; threshold: number }> {
+  const { network, parameters, ...model } = await openModel(options, command);
+  const threshold = options.threshold ?? model.threshold ?? DEFAULT_THRESHOLD;
   const engine: Engine = await openEngine(network, {
     threads: Math.min(availableParallelism(), 8),
     batchSize: BATCH_SIZE,
@@ -152,13 +162,13 @@ async function score(options: ModelOptions, command: Command, paths: readonly st
         scored.push(
           probability === undefined
             ? { image, error: error ?? 'unreadable' }
-            : { image, probability, label: probability >= options.threshold ? 'PNEUMONIA' : 'NORMAL' },
+            : { image, probability, label: probability >= threshold ? 'PNEUMONIA' : 'NORMAL' },
         );
       }
       if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${scored.length}/${paths.length} images`);
     }
     if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
-    return scored;
+    return { scored, threshold };
   } finally {
     await engine.close();
   }

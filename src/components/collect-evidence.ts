@@ -6,7 +6,13 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
-import { poolEvaluations } from '../reports/index.ts';
+import {
+  atOperatingPoint,
+  chooseThreshold,
+  DEFAULT_THRESHOLD,
+  type OperatingPoint,
+  poolEvaluations,
+} from '../reports/index.ts';
 import { inputsWithPrefix, outputPath, type StepContext } from './component.ts';
 import { checkShares } from './data-facts.ts';
 import {
@@ -16,7 +22,7 @@ import {
   type SiloEvaluation,
   siloEvaluationSchema,
 } from './evidence.ts';
-import { MODEL_FILE } from './model-file.ts';
+import { MODEL_FILE, readModel, writeModel } from './model-file.ts';
 import type { evidenceParameters } from './specs.ts';
 
 export async function run(context: StepContext<z.infer<typeof evidenceParameters>>): Promise<void> {
@@ -38,13 +44,25 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
       evaluations.set(evaluation.model, [...(evaluations.get(evaluation.model) ?? []), evaluation]);
     }
   }
+  const { seed } = parameters;
+  const points = new Map<string, OperatingPoint>();
   const evidenceOf = async (model: string): Promise<ModelEvidence> => {
-    const silos = evaluations.get(model) ?? fail(`evidence: ${model}`, 'no hospital evaluated this model');
+    const evaluated = evaluations.get(model) ?? fail(`evidence: ${model}`, 'no hospital evaluated this model');
+    const point = chooseThreshold(
+      evaluated.map(({ val }) => val),
+      parameters.training.threshold,
+    );
+    points.set(model, point);
+    const silos = evaluated.map((silo) => ({
+      ...silo,
+      val: atOperatingPoint(silo.val, point, seed),
+      test: atOperatingPoint(silo.test, point, seed),
+    }));
     const path = models.get(model);
     const pooled = (split: 'val' | 'test') =>
       poolEvaluations(
         silos.map((silo) => silo[split]),
-        { seed: parameters.seed },
+        { seed },
       );
     return {
       model,
@@ -60,21 +78,38 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
   const comparisons = await Promise.all(
     [...evaluations.keys()].filter((model) => !names.includes(model)).map(evidenceOf),
   );
-  const best = bestIteration(iterations, parameters.seed);
+  const best = bestIteration(iterations, seed);
   const last = names.at(-1)!;
-  const evidence: Evidence = { version: 1, iterations, best: best.model, bestBy: best.by, last, comparisons };
-  for (const [output, model] of [
-    ['best_model', best.model],
-    ['last_model', last],
-  ] as const) {
-    const path = models.get(model) ?? fail(`evidence: ${model}`, 'the model is missing');
-    await copyFile(join(path, MODEL_FILE), join(outputPath(context, output), MODEL_FILE));
-  }
+  const deliver = (model: string, output: 'best_model' | 'last_model'): Promise<string> =>
+    deliverModel(
+      models.get(model) ?? fail(`evidence: ${model}`, 'the model is missing'),
+      outputPath(context, output),
+      points.get(model)!.threshold,
+    );
+  const evidence: Evidence = {
+    version: 1,
+    iterations,
+    best: best.model,
+    bestBy: best.by,
+    last,
+    thresholdBy: points.get(best.model)!.by,
+    files: { best: await deliver(best.model, 'best_model'), last: await deliver(last, 'last_model') },
+    training: parameters.training,
+    comparisons,
+  };
   await writeFile(join(outputPath(context, 'evidence'), 'evidence.json'), `${JSON.stringify(evidence)}\n`);
   for (const [index, { val, test }] of iterations.entries()) {
     if (val.auroc !== null) report.metric('Pooled Val AUROC', val.auroc, index + 1);
     if (test.auroc !== null) report.metric('Pooled Test AUROC', test.auroc, index + 1);
   }
+}
+
+/** Puts a model into a folder, with its threshold where that is not the default; returns the file's SHA-256. */
+async function deliverModel(from: string, folder: string, threshold: number): Promise<string> {
+  const file = join(folder, MODEL_FILE);
+  if (threshold === DEFAULT_THRESHOLD) await copyFile(join(from, MODEL_FILE), file);
+  else await writeModel(folder, { ...(await readModel(from)), threshold });
+  return hashFile(file);
 }
 
 async function readEvaluations(folder: string): Promise<SiloEvaluation[]> {

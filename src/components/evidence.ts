@@ -1,6 +1,12 @@
 /** @file What is known of the models of a run: each hospital's own evaluation, pooled over the hospitals. Counts only. */
 import { z } from 'zod';
-import { poolEvaluations, pooledEvaluationSchema, splitEvaluationSchema } from '../reports/index.ts';
+import { classWeightsSchema, optimiserSchema, scheduleSchema } from '../engine/index.ts';
+import {
+  poolEvaluations,
+  pooledEvaluationSchema,
+  splitEvaluationSchema,
+  thresholdRuleSchema,
+} from '../reports/index.ts';
 import { dataFactsSchema } from './data-facts.ts';
 
 const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
@@ -23,6 +29,17 @@ const modelEvidenceSchema = z.strictObject({
   silos: z.array(siloEvaluationSchema),
 });
 
+/** How the models were trained, in the words of the config. */
+export const trainingWordsSchema = z.strictObject({
+  recipe: z.string(),
+  /** A network's name; `custom` where the config lists layers. */
+  network: z.string(),
+  optimizer: optimiserSchema,
+  lr_schedule: scheduleSchema,
+  class_weights: classWeightsSchema,
+  threshold: thresholdRuleSchema,
+});
+
 export const evidenceSchema = z.strictObject({
   version: z.literal(1),
   /** The aggregated model after each iteration. */
@@ -31,6 +48,11 @@ export const evidenceSchema = z.strictObject({
   best: z.string(),
   bestBy: z.string(),
   last: z.string(),
+  /** How the threshold of the best model came about; each model has its own, by the same rule, in its figures. */
+  thresholdBy: z.string().optional(),
+  /** Of the delivered files, which also name their threshold. */
+  files: z.strictObject({ best: sha256Schema, last: sha256Schema }).optional(),
+  training: trainingWordsSchema.optional(),
   /** The models trained for comparison. */
   comparisons: z.array(modelEvidenceSchema),
 });

@@ -1,6 +1,6 @@
 /**
  * @file A model as a file: `model.safetensors` with the parameters and, in its metadata, all that is needed to use them: the
- * network, its normalisation and the labels. Nothing in it depends on when or where it was made, so equal models are equal files.
+ * network, its normalisation, the labels and the operating threshold. Nothing in it depends on when or where it was made, so equal models are equal files.
  */
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,13 +13,22 @@ export const MODEL_FILE = 'model.safetensors';
 export interface ModelFile {
   readonly network: Network;
   readonly parameters: ParameterSet;
+  /** P(PNEUMONIA) from which on an image is called pneumonia; absent where the model names none. */
+  readonly threshold?: number | undefined;
 }
 
-const metadataSchema = z.object({ fedrad: z.literal('1'), network: z.string() });
+const metadataSchema = z.object({
+  fedrad: z.literal('1'),
+  network: z.string(),
+  threshold: z.string().transform(Number).pipe(z.number().min(0).max(1)).optional(),
+});
 
 /** Writes a model into a folder. */
-export async function writeModel(folder: string, { network, parameters }: ModelFile): Promise<void> {
-  const metadata = { format: 'pt', fedrad: '1', network: JSON.stringify(network), labels: 'NORMAL,PNEUMONIA' };
+export async function writeModel(folder: string, { network, parameters, threshold }: ModelFile): Promise<void> {
+  const metadata = {
+    ...{ format: 'pt', fedrad: '1', network: JSON.stringify(network), labels: 'NORMAL,PNEUMONIA' },
+    ...(threshold === undefined ? {} : { threshold: String(threshold) }),
+  };
   await writeFile(join(folder, MODEL_FILE), encodeSafetensors({ parameters, metadata }));
 }
 
@@ -39,7 +48,7 @@ export async function readModel(path: string, where?: string): Promise<ModelFile
   if (!network.success)
     return fail(place, `its network is not valid: ${z.prettifyError(network.error)}`, 'the file is damaged');
   checkParameters(parameters, parameterShapes(network.data), place);
-  return { network: network.data, parameters };
+  return { network: network.data, parameters, threshold: known.data.threshold };
 }
 
 function jsonOrUndefined(text: string): unknown {

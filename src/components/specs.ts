@@ -3,9 +3,10 @@
  * outputs are the Azure ML example's.
  */
 import { z } from 'zod';
-import { networkSchema } from '../engine/index.ts';
+import { classWeightsSchema, networkSchema, optimiserSchema, scheduleSchema } from '../engine/index.ts';
 import { partitionSchema } from '../radiographs/index.ts';
 import type { ComponentSpec } from './component.ts';
+import { trainingWordsSchema } from './evidence.ts';
 
 const seed = z.int().nonnegative();
 const sourceSchema = z.discriminatedUnion('kind', [
@@ -31,10 +32,14 @@ export const trainParameters = z.strictObject({
   /** Prefix of this silo's metrics, and part of the key of its random numbers. */
   metrics_prefix: z.string(),
   iteration_num: z.int().positive(),
+  /** With `epochs`, how long the learning-rate schedule is. */
+  num_of_iterations: z.int().positive(),
   epochs: z.int().positive(),
   lr: z.number().positive(),
+  lr_schedule: scheduleSchema,
   batch_size: z.int().positive(),
-  momentum: z.number(),
+  optimizer: optimiserSchema,
+  class_weights: classWeightsSchema,
   proximal_mu: z.number(),
   seed,
 });
@@ -62,6 +67,7 @@ export const evidenceParameters = z.strictObject({
   num_of_iterations: z.int().positive(),
   /** Names of all silos: `evaluation_1_*` must come from the first. */
   silos: z.array(z.string()),
+  training: trainingWordsSchema,
   seed,
 });
 

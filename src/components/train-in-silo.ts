@@ -1,6 +1,6 @@
 /** @file Step: train the global model on one hospital's images (or, as a comparison on one machine, on those of several). */
 import type { z } from 'zod';
-import { openEngine, sgd, train } from '../engine/index.ts';
+import { hasSecondMoments, openEngine, train } from '../engine/index.ts';
 import { type PreparedImages, readPrepared } from '../radiographs/index.ts';
 import { inputPath, inputsWithPrefix, outputPath, type StepContext } from './component.ts';
 import { readModel, writeModel } from './model-file.ts';
@@ -14,7 +14,8 @@ export async function run(context: StepContext<z.infer<typeof trainParameters>>)
   for (const [, folder] of inputsWithPrefix(context, 'data_')) sets.push(await readPrepared(folder, 'train'));
   const data = joined(sets);
   const { network, parameters: global } = await readModel(inputPath(context, 'checkpoint'));
-  const engine = await openEngine(network, { threads, batchSize });
+  const { optimizer: optimiser } = parameters;
+  const engine = await openEngine(network, { threads, batchSize, secondMoments: hasSecondMoments(optimiser) });
   try {
     report.note(`kernels ${JSON.stringify(engine.kernels)}`);
     engine.load(global);
@@ -25,7 +26,11 @@ export async function run(context: StepContext<z.infer<typeof trainParameters>>)
         epochs,
         batchSize,
         learningRate: parameters.lr,
-        optimiser: sgd(parameters.momentum),
+        optimiser,
+        schedule: parameters.lr_schedule,
+        firstEpoch: (iteration - 1) * epochs,
+        totalEpochs: parameters.num_of_iterations * epochs,
+        classWeights: parameters.class_weights,
         proximalMu: parameters.proximal_mu,
         seed: parameters.seed,
         stream: [silo, iteration],

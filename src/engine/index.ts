@@ -12,7 +12,7 @@ export {
 export { elements, flatten, isBuffer, type NetworkGraph, type Node, nodeParameters, type Shape } from './graph.ts';
 export { initialParameters } from './initial.ts';
 export { type Layer, layerSchema } from './layers.ts';
-export { type Network, networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
+export { type Network, NORMALISATION, networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
 export { NETWORKS, resnet18, smallNetwork } from './networks.ts';
 export { type Optimiser, optimiserSchema, type Schedule, scheduleSchema, sgd } from './optimiser.ts';
 export { type EpochResult, evaluate, type TrainOptions, type TrainProgress, train } from './train.ts';
