@@ -210,7 +210,10 @@ function trainingFacts({ training_parameters: training }: PneumoniaConfig, evide
     Recipe: training.recipe,
     Network: networkWords(training),
     'Image size': `${training.image_size} x ${training.image_size} pixels, grey`,
-    Iterations: training.num_of_iterations,
+    Iterations:
+      evidence.stoppedAfter === undefined
+        ? training.num_of_iterations
+        : `${evidence.stoppedAfter} of at most ${training.num_of_iterations}: early stopping, patience ${training.early_stopping?.patience}`,
     'Epochs an iteration': training.epochs,
     'Batch size': training.batch_size,
     Optimiser: optimiserWords(optimiserOf(training)),

@@ -1,10 +1,10 @@
 /** @file Step: pool the hospitals' evaluations and name the best and the last model, at the orchestrator. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { fail } from '../base/index.ts';
 import {
   atOperatingPoint,
@@ -15,14 +15,10 @@ import {
 } from '../reports/index.ts';
 import { inputsWithPrefix, outputPath, type StepContext } from './component.ts';
 import { checkShares } from './data-facts.ts';
-import {
-  bestIteration,
-  type Evidence,
-  type ModelEvidence,
-  type SiloEvaluation,
-  siloEvaluationSchema,
-} from './evidence.ts';
-import { MODEL_FILE, readModel, writeModel } from './model-file.ts';
+import { readEarlyStopping } from './early-stopping.ts';
+import { readEvaluations } from './evaluation-files.ts';
+import { bestIteration, type Evidence, type ModelEvidence, type SiloEvaluation } from './evidence.ts';
+import { copyModel, MODEL_FILE, readModel, writeModel } from './model-file.ts';
 import type { evidenceParameters } from './specs.ts';
 
 export async function run(context: StepContext<z.infer<typeof evidenceParameters>>): Promise<void> {
@@ -73,10 +69,14 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
     };
   };
   checkShares([...evaluations.values()][0]?.map(({ silo, data }) => ({ silo, share: data.share })) ?? []);
-  const names = Array.from({ length: parameters.num_of_iterations }, (_, index) => `iteration_${index + 1}`);
+  const planned = parameters.num_of_iterations;
+  const final = models.get(`iteration_${planned}`);
+  // Where the federation stood still, the later iterations' models are the same one.
+  const { stoppedAfter } = final === undefined ? {} : await readEarlyStopping(final);
+  const names = Array.from({ length: stoppedAfter ?? planned }, (_, index) => `iteration_${index + 1}`);
   const iterations = await Promise.all(names.map(evidenceOf));
   const comparisons = await Promise.all(
-    [...evaluations.keys()].filter((model) => !names.includes(model)).map(evidenceOf),
+    [...evaluations.keys()].filter((model) => !model.startsWith('iteration_')).map(evidenceOf),
   );
   const best = bestIteration(iterations, seed);
   const last = names.at(-1)!;
@@ -94,6 +94,7 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
     last,
     thresholdBy: points.get(best.model)!.by,
     files: { best: await deliver(best.model, 'best_model'), last: await deliver(last, 'last_model') },
+    ...(stoppedAfter === undefined ? {} : { stoppedAfter }),
     training: parameters.training,
     comparisons,
   };
@@ -106,22 +107,9 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
 
 /** Puts a model into a folder, with its threshold where that is not the default; returns the file's SHA-256. */
 async function deliverModel(from: string, folder: string, threshold: number): Promise<string> {
-  const file = join(folder, MODEL_FILE);
-  if (threshold === DEFAULT_THRESHOLD) await copyFile(join(from, MODEL_FILE), file);
+  if (threshold === DEFAULT_THRESHOLD) await copyModel(from, folder);
   else await writeModel(folder, { ...(await readModel(from)), threshold });
-  return hashFile(file);
-}
-
-async function readEvaluations(folder: string): Promise<SiloEvaluation[]> {
-  const files = (await readdir(folder)).filter((file) => file.endsWith('.json')).sort();
-  return Promise.all(
-    files.map(async (file) => {
-      const result = siloEvaluationSchema.safeParse(JSON.parse(await readFile(join(folder, file), 'utf8')));
-      return result.success
-        ? result.data
-        : fail(join(folder, file), z.prettifyError(result.error), 'the evaluation is not used');
-    }),
-  );
+  return hashFile(join(folder, MODEL_FILE));
 }
 
 async function hashFile(path: string): Promise<string> {

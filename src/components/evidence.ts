@@ -52,6 +52,8 @@ export const evidenceSchema = z.strictObject({
   thresholdBy: z.string().optional(),
   /** Of the delivered files, which also name their threshold. */
   files: z.strictObject({ best: sha256Schema, last: sha256Schema }).optional(),
+  /** The iteration after which early stopping ended the training; `iterations` goes as far. */
+  stoppedAfter: z.int().positive().optional(),
   training: trainingWordsSchema.optional(),
   /** The models trained for comparison. */
   comparisons: z.array(modelEvidenceSchema),
@@ -60,6 +62,18 @@ export const evidenceSchema = z.strictObject({
 export type SiloEvaluation = z.infer<typeof siloEvaluationSchema>;
 export type ModelEvidence = z.infer<typeof modelEvidenceSchema>;
 export type Evidence = z.infer<typeof evidenceSchema>;
+
+interface Judged {
+  readonly auroc: number | null;
+  readonly logLoss: number | null;
+}
+
+/** Higher AUROC, where both have one; lower loss on a tie. */
+export function isBetter(a: Judged, b: Judged): boolean {
+  if (a.auroc !== null && b.auroc !== null && a.auroc !== b.auroc) return a.auroc > b.auroc;
+  const loss = ({ logLoss }: Judged): number => logLoss ?? Number.POSITIVE_INFINITY;
+  return loss(a) < loss(b);
+}
 
 /**
  * The best iteration: highest validation AUROC, lower validation loss on a tie, earlier iteration on a further tie. Pooled over the
@@ -75,9 +89,8 @@ export function bestIteration(iterations: readonly ModelEvidence[], seed: number
     return { model, val: poolEvaluations(common, { seed, replicates: 1 }) };
   });
   const byAuroc = judged.every(({ val }) => val.auroc !== null);
-  const score = ({ val }: (typeof judged)[number]): number => (byAuroc ? val.auroc! : 0);
-  const loss = ({ val }: (typeof judged)[number]): number => val.logLoss ?? Number.POSITIVE_INFINITY;
-  const best = judged.reduce((a, b) => (score(b) > score(a) || (score(b) === score(a) && loss(b) < loss(a)) ? b : a));
+  const figures = ({ val }: (typeof judged)[number]) => (byAuroc ? val : { ...val, auroc: null });
+  const best = judged.reduce((a, b) => (isBetter(figures(b), figures(a)) ? b : a));
   const by = byAuroc
     ? 'validation AUROC, pooled over the hospitals'
     : 'validation loss: the validation images are all of one class';

@@ -2,7 +2,7 @@
  * @file A model as a file: `model.safetensors` with the parameters and, in its metadata, all that is needed to use them: the
  * network, its normalisation, the labels and the operating threshold. Nothing in it depends on when or where it was made, so equal models are equal files.
  */
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { checkParameters, decodeSafetensors, encodeSafetensors, fail, type ParameterSet } from '../base/index.ts';
@@ -31,6 +31,10 @@ export async function writeModel(folder: string, { network, parameters, threshol
   };
   await writeFile(join(folder, MODEL_FILE), encodeSafetensors({ parameters, metadata }));
 }
+
+/** Copies the model of one folder into another, byte for byte. */
+export const copyModel = (from: string, to: string): Promise<void> =>
+  copyFile(join(from, MODEL_FILE), join(to, MODEL_FILE));
 
 /** Reads a model from its file or the folder it lies in, and checks it against its own network; `where` names it in errors. */
 export async function readModel(path: string, where?: string): Promise<ModelFile> {

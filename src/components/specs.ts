@@ -50,8 +50,10 @@ export const aggregateParameters = z.strictObject({
   strategy: z.enum(['fedavg', 'fedavgm']),
   server_lr: z.number(),
   server_momentum: z.number(),
-  /** Names of all silos: `input_silo_1` must come from the first. */
+  /** Names of all silos: `input_silo_1` and `evaluation_1` must come from the first. */
   silos: z.array(z.string()),
+  /** Iterations without a better model on the validation images, after which training ends; absent: it never does. */
+  patience: z.int().positive().optional(),
 });
 
 export const evaluateParameters = z.strictObject({
@@ -106,7 +108,7 @@ export const COMPONENTS = {
   },
   'aggregate-model-weights': {
     description: "Check the silos' updates and make the next global model",
-    inputs: ['checkpoint', 'input_silo_*'],
+    inputs: ['checkpoint', 'input_silo_*', 'evaluation_*'],
     outputs: ['aggregated_output'],
     parameters: aggregateParameters,
     needs: {},

@@ -117,6 +117,28 @@ test('a training step has every parameter of its training; comparisons have one 
   });
 });
 
+test('with early stopping an aggregation knows how its checkpoint did on the validation images', () => {
+  const graph = graphOf((config) => `${config}\n  early_stopping: {patience: 3}`);
+  const aggregation = (iteration: number) => graph.steps.find(({ id }) => id === `iteration_${iteration}_aggregation`)!;
+  const evaluations = (iteration: number) =>
+    Object.entries(aggregation(iteration).inputs).filter(([name]) => name.startsWith('evaluation_'));
+  assert.deepEqual(evaluations(1), []);
+  assert.deepEqual(
+    evaluations(2),
+    [0, 1, 2].map((i) => [
+      `evaluation_${i + 1}`,
+      { from: 'step', step: `iteration_1_silo${i}_evaluation`, output: 'evaluation' },
+    ]),
+  );
+  assert.equal(aggregation(2).parameters['patience'], 3);
+  assert.deepEqual(
+    graphOf().steps.flatMap(({ component, inputs }) =>
+      component === 'aggregate-model-weights' ? Object.keys(inputs) : [],
+    ),
+    [1, 2].flatMap(() => ['checkpoint', 'input_silo_1', 'input_silo_2', 'input_silo_3']),
+  );
+});
+
 test('data upload: one step a silo, with the secrets and network only where the source is Kaggle', () => {
   const upload = (data: string) =>
     uploadGraph(

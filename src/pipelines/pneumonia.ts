@@ -94,6 +94,11 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
     evidenceInputs[`evaluation_${number}_${iteration ?? 'comparison'}`] = outputOf(id, 'evaluation', optional);
   };
 
+  const { early_stopping: stopping } = training;
+  const evaluationsOf = (iteration: number): Record<string, StepInput> =>
+    Object.fromEntries(
+      silos.map((_, index) => [`evaluation_${index + 1}`, evidenceInputs[`evaluation_${index + 1}_${iteration}`]!]),
+    );
   let checkpoint = outputOf(initial, 'model');
   for (let iteration = 1; iteration <= training.num_of_iterations; iteration++) {
     const updates: Record<string, StepInput> = {};
@@ -120,7 +125,7 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
       id: `iteration_${iteration}_aggregation`,
       component: 'aggregate-model-weights',
       compute: orchestrator.compute,
-      inputs: { checkpoint, ...updates },
+      inputs: { checkpoint, ...updates, ...(stopping && iteration > 1 ? evaluationsOf(iteration - 1) : {}) },
       outputs: { aggregated_output: outputPath(orchestrator.datastore, 'aggregated_output', iteration) },
       parameters: {
         iteration_num: iteration,
@@ -129,6 +134,7 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
         server_lr: training.server_lr,
         server_momentum: training.server_momentum,
         silos: silos.map((silo) => silo.name),
+        ...(stopping ? { patience: stopping.patience } : {}),
       },
       ...(optional ? { minInputs: { prefix: 'input_silo_', count: minSilos } } : {}),
     });

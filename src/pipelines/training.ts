@@ -85,6 +85,8 @@ const fields = z.strictObject({
   min_silos: z.int().positive().optional(),
   /** A score from here on counts as pneumonia: a number, or how it is chosen on the pooled validation images. */
   threshold: thresholdRuleSchema.default(0.5),
+  /** Ends the training when `patience` iterations brought no better model on the pooled validation images. */
+  early_stopping: z.strictObject({ patience: z.int().min(1).max(1000) }).optional(),
   /** What to train besides, for comparison: each hospital alone; all data pooled (one machine only: it breaks the silos). */
   baselines: z.array(z.enum(['alone', 'pooled'])).default([]),
 });
