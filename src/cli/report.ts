@@ -228,7 +228,7 @@ function trainingFacts({ training_parameters: training }: PneumoniaConfig, evide
     'Server learning rate': training.server_lr,
     Aggregation: training.aggregation === 'examples' ? 'weighted by training images' : 'every hospital counts the same',
     ...(training.proximal_mu > 0 ? { 'FedProx mu': training.proximal_mu } : {}),
-    Threshold: `${Number(threshold.toPrecision(4))}, ${evidence.thresholdBy ?? 'set in the config'}`,
+    Threshold: `${Number(threshold.toPrecision(4))}, ${evidence.thresholdBy ?? 'fixed beforehand'}`,
   };
   return Object.entries(facts).map(([name, value]) => ({ name, value }));
 }

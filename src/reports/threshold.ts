@@ -41,7 +41,7 @@ export interface OperatingPoint {
  * sensitive one counts, then the one nearest to 0.5.
  */
 export function chooseThreshold(val: readonly SplitEvaluation[], rule: ThresholdRule): OperatingPoint {
-  if (typeof rule === 'number') return { threshold: rule, by: 'set in the config' };
+  if (typeof rule === 'number') return { threshold: rule, by: 'fixed beforehand' };
   const total = sum(val.map((split) => confusionAt(split, 0)));
   if (total.tp === 0 || total.fp === 0)
     return { threshold: DEFAULT_THRESHOLD, by: `not by ${rule}: the validation images are all of one class` };
