@@ -106,6 +106,25 @@ export function denseBackward(
   }
 }
 
+/**
+ * From h [B, N] and the gradient g [B, N] of the hidden activations after their ReLU: gz [N/32][B][32] before it, and its sums db [N].
+ * Images of h and g lie hStride and gStride bytes apart.
+ */
+export function denseHiddenGradient(
+  h: usize, hStride: usize, g: usize, gStride: usize, B: i32, N: i32, gz: usize, db: usize,
+): void {
+  const zero = f32x4.splat(0);
+  for (let n: usize = 0; n < <usize>N; n += 4) {
+    let sum = zero;
+    for (let b: usize = 0; b < <usize>B; b++) {
+      const value = v128.and(v128.load(g + b * gStride + (n << 2)), f32x4.gt(v128.load(h + b * hStride + (n << 2)), zero));
+      v128.store(gz + (((n >> 5) * <usize>B + b) << 7) + ((n & 31) << 2), value);
+      sum = f32x4.add(sum, value);
+    }
+    v128.store(db + (n << 2), sum);
+  }
+}
+
 /** For each entry of the list, 4 lane sums += w[0..31] * g[entry][0..31]. */
 // @ts-ignore: decorator
 @inline

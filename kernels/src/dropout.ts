@@ -4,7 +4,7 @@
  */
 
 /**
- * Drops elements of `rows` rows of `count` floats (a multiple of 8), `rowBytes` apart: those whose 16 bits are below
+ * Drops elements of `rows` rows of `count` floats (a multiple of 4), `rowBytes` apart: those whose 16 bits are below
  * `threshold` become 0, the others are multiplied by `scale`.
  */
 export function dropout(
@@ -13,11 +13,11 @@ export function dropout(
 ): void {
   const limit = i32x4.splat(threshold);
   const scales = f32x4.splat(scale);
-  let block: u32 = 0;
   for (let y = 0; y < rows; y++, x += rowBytes) {
     const end = x + (<usize>count << 2);
-    for (let p = x; p < end; p += 32, block++) {
-      let x0 = block, x1 = image, x2 = layer, x3: u32 = 0, k0 = key0, k1 = key1;
+    let quad: u32 = <u32>(y * count) >> 2;
+    for (let p = x; p < end; ) {
+      let x0 = quad >> 1, x1 = image, x2 = layer, x3: u32 = 0, k0 = key0, k1 = key1;
       for (let round = 0; round < 10; round++) {
         const a = <u64>x0 * 0xd2511f53, b = <u64>x2 * 0xcd9e8d57;
         x0 = <u32>(b >> 32) ^ x1 ^ k0;
@@ -28,8 +28,16 @@ export function dropout(
         k1 += 0xbb67ae85;
       }
       const bits = i32x4.replace_lane(i32x4.replace_lane(i32x4.replace_lane(i32x4.splat(x0), 1, x1), 2, x2), 3, x3);
-      keep(p, i32x4.extend_low_i16x8_u(bits), limit, scales);
-      keep(p + 16, i32x4.extend_high_i16x8_u(bits), limit, scales);
+      // A row may begin or end in the middle of the 8 elements that share a draw.
+      if (!(quad & 1)) {
+        keep(p, i32x4.extend_low_i16x8_u(bits), limit, scales);
+        p += 16;
+        quad += 1;
+        if (p >= end) break;
+      }
+      keep(p, i32x4.extend_high_i16x8_u(bits), limit, scales);
+      p += 16;
+      quad += 1;
     }
   }
 }

@@ -6,13 +6,11 @@
  */
 import { madd } from './simd';
 
-/** out [H+2, H+2] (interior only) = table[pixel]; pixels u8 [H, H]; table f32 [256]. */
-export function normalise(pixels: usize, table: usize, out: usize, size: i32): void {
-  const row = <usize>(size + 2) << 2;
-  let o = out + row + 4;
-  for (let y = 0; y < size; y++, o += row) {
-    for (let x: usize = 0; x < <usize>size; x++) {
-      store<f32>(o + (x << 2), load<f32>(table + (<usize>load<u8>(pixels + x) << 2)));
+/** out[y, x] = table[pixel], rows and columns outRow and outCol bytes apart; pixels u8 [size, size]; table f32 [256]. */
+export function normalise(pixels: usize, table: usize, out: usize, outRow: usize, outCol: usize, size: i32): void {
+  for (let y = 0; y < size; y++, out += outRow) {
+    for (let x: usize = 0, o = out; x < <usize>size; x++, o += outCol) {
+      store<f32>(o, load<f32>(table + (<usize>load<u8>(pixels + x) << 2)));
     }
     pixels += size;
   }

@@ -2,9 +2,17 @@
 import { madd } from './simd';
 
 export { convBackward, convBackward1, packBackward } from './backward';
-export { denseBackward, denseForward, denseReduce } from './dense';
+export { conv, convWeightGradient, packConv, packTransposed } from './conv';
+export { denseBackward, denseForward, denseHiddenGradient, denseReduce } from './dense';
+export { depthwise, depthwiseWeightGradient } from './depthwise';
 export { dropout } from './dropout';
+export { addRows, clearRows, copyRows, gelu, geluGradient, relu, reluGradient, sumImages } from './elementwise';
 export { convPoolRelu, normalise, packWeights } from './forward';
+export {
+  blend, channelAffine, channelGradient, channelGradientSums, channelSquares, channelSums, groupMeans, normCoefficients,
+  normGradientCoefficients,
+} from './norm';
+export { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from './pool';
 export { sumAndUpdate, updateRange } from './update';
 export { winogradPoolRelu, winogradWeights } from './winograd';
 

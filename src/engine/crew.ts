@@ -1,25 +1,30 @@
 /**
- * @file The threads of an engine: they share one linear memory and take the items of a phase one by one from a counter.
+ * @file The threads of an engine: they share one linear memory and take the items of a stage one by one from a counter.
  *
- * The thread that calls works too and waits for the others at the end of each phase, so a phase is a plain call. With one
+ * The thread that calls works too and waits for the others at the end of each stage, so a stage is a plain call. With one
  * thread no worker is ever started.
  */
 import { Worker } from 'node:worker_threads';
 import type { Kernels } from './kernels.ts';
-import { type Job, PHASES, type PhaseName } from './phases.ts';
-import { CONTROL, type Plan } from './plan.ts';
+import { CONTROL } from './memory.ts';
+import type { Network } from './network.ts';
+import { compileProgram, type Program, type ProgramOptions } from './program.ts';
+import type { Job, Stage } from './stage.ts';
+
+export type Part = 'pack' | 'forward' | 'backward';
 
 export interface Crew {
-  /** Runs all items of a phase; throws what the first failing thread threw, in words. */
-  run(phase: PhaseName, job: Job): void;
+  /** Runs all items of all stages of a part, stage by stage; throws where a thread failed. */
+  run(part: Part, job: Job): void;
   close(): Promise<void>;
 }
 
-/** What a worker thread is started with. */
+/** What a worker thread is started with: all that it needs to compile the same program. */
 export interface WorkerStart {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
-  readonly plan: Plan;
+  readonly network: Network;
+  readonly options: ProgramOptions;
   readonly thread: number;
 }
 
@@ -28,41 +33,50 @@ const GENERATION = 0;
 const NEXT_ITEM = 1;
 const DONE = 2;
 const ITEMS = 3;
-const PHASE = 4;
+const STAGE = 4;
 const FAILED = 5;
 /** The job's numbers: 64-bit floats behind the words. */
 const NUMBERS = CONTROL + 64;
 
-const PHASE_NAMES = Object.keys(PHASES) as PhaseName[];
+const stagesOf = ({ pack, forward, backward }: Program): readonly Stage[] => [...pack, ...forward, ...backward];
 
-export async function openCrew(start: Omit<WorkerStart, 'thread'>, kernels: Kernels): Promise<Crew> {
-  const { memory, plan } = start;
+export async function openCrew(start: Omit<WorkerStart, 'thread'>, program: Program, kernels: Kernels): Promise<Crew> {
+  const { memory } = start;
   const words = new Int32Array(memory.buffer, CONTROL, 16);
   const numbers = new Float64Array(memory.buffer, NUMBERS, 8);
   const script = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
   const workers = await Promise.all(
-    plan.threads.slice(1).map((_, i) => startWorker(script, { ...start, thread: i + 1 })),
+    Array.from({ length: start.options.threads - 1 }, (_, i) => startWorker(script, { ...start, thread: i + 1 })),
   );
+  const first: Record<Part, number> = {
+    pack: 0,
+    forward: program.pack.length,
+    backward: program.pack.length + program.forward.length,
+  };
 
-  const begin = (phase: number, items: number): void => {
+  const together = (index: number, stage: Stage, items: number, job: Job): void => {
     words[NEXT_ITEM] = 0;
     words[DONE] = 0;
     words[ITEMS] = items;
-    words[PHASE] = phase;
+    words[STAGE] = index;
     Atomics.add(words, GENERATION, 1);
-    if (workers.length > 0) Atomics.notify(words, GENERATION);
+    Atomics.notify(words, GENERATION);
+    takeItems(words, kernels, stage, job, 0);
+    for (let done = Atomics.load(words, DONE); done < workers.length; done = Atomics.load(words, DONE)) {
+      Atomics.wait(words, DONE, done);
+    }
+    if (words[FAILED] !== 0) throw new Error(`engine: thread ${words[FAILED]} failed`);
   };
 
   return {
-    run(phase, job) {
-      const items = PHASES[phase].items(plan, job);
-      writeJob(numbers, job);
-      begin(PHASE_NAMES.indexOf(phase), items);
-      takeItems(words, kernels, plan, phase, job, 0);
-      for (let done = Atomics.load(words, DONE); done < workers.length; done = Atomics.load(words, DONE)) {
-        Atomics.wait(words, DONE, done);
+    run(part, job) {
+      if (workers.length > 0) writeJob(numbers, job);
+      for (const [offset, stage] of program[part].entries()) {
+        const items = stage.items(job);
+        // One item is not worth waking the others.
+        if (workers.length > 0 && items > 1) together(first[part] + offset, stage, items, job);
+        else for (let item = 0; item < items; item++) stage.run(kernels, job, item, 0);
       }
-      if (words[FAILED] !== 0) throw new Error(`engine: thread ${words[FAILED]} failed in ${phase}`);
     },
     async close() {
       await Promise.all(workers.map((worker) => worker.terminate()));
@@ -70,17 +84,18 @@ export async function openCrew(start: Omit<WorkerStart, 'thread'>, kernels: Kern
   };
 }
 
-/** The life of a worker: waits for a phase, takes items, says so, until it is terminated. */
-export function serve({ memory, plan, thread }: WorkerStart, kernels: Kernels, ready: () => void): void {
+/** The life of a worker: waits for a stage, takes items, says so, until it is terminated. */
+export function serve({ memory, network, options, thread }: WorkerStart, kernels: Kernels, ready: () => void): void {
   const words = new Int32Array(memory.buffer, CONTROL, 16);
   const numbers = new Float64Array(memory.buffer, NUMBERS, 8);
+  const stages = stagesOf(compileProgram(network, options));
   let generation = Atomics.load(words, GENERATION);
   ready();
   for (;;) {
     Atomics.wait(words, GENERATION, generation);
     generation = Atomics.load(words, GENERATION);
     try {
-      takeItems(words, kernels, plan, PHASE_NAMES[words[PHASE]!]!, readJob(numbers), thread);
+      takeItems(words, kernels, stages[words[STAGE]!]!, readJob(numbers), thread);
     } catch {
       Atomics.store(words, FAILED, thread);
     }
@@ -89,11 +104,10 @@ export function serve({ memory, plan, thread }: WorkerStart, kernels: Kernels, r
   }
 }
 
-function takeItems(words: Int32Array, kernels: Kernels, plan: Plan, phase: PhaseName, job: Job, thread: number): void {
+function takeItems(words: Int32Array, kernels: Kernels, stage: Stage, job: Job, thread: number): void {
   const items = words[ITEMS]!;
-  const { run } = PHASES[phase];
   for (let item = Atomics.add(words, NEXT_ITEM, 1); item < items; item = Atomics.add(words, NEXT_ITEM, 1)) {
-    run(kernels, plan, job, item, thread);
+    stage.run(kernels, job, item, thread);
   }
 }
 
@@ -112,6 +126,7 @@ function startWorker(script: URL, workerData: WorkerStart): Promise<Worker> {
 function writeJob(numbers: Float64Array, job: Job): void {
   numbers.set([
     job.images,
+    job.training ? 1 : 0,
     job.dropoutKey ? 1 : 0,
     job.dropoutKey?.[0] ?? 0,
     job.dropoutKey?.[1] ?? 0,
@@ -121,9 +136,10 @@ function writeJob(numbers: Float64Array, job: Job): void {
 }
 
 function readJob(numbers: Float64Array): Job {
-  const [images, drops, key0, key1, adaptive, anchored] = numbers;
+  const [images, training, drops, key0, key1, adaptive, anchored] = numbers;
   return {
     images: images!,
+    training: training === 1,
     dropoutKey: drops ? [key0!, key1!] : undefined,
     adaptive: adaptive === 1,
     anchored: anchored === 1,

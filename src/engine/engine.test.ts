@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { z } from 'zod';
-import type { ParameterSet } from '../base/index.ts';
+import { type ParameterSet, sha256 } from '../base/index.ts';
 import { openEngine } from './engine.ts';
 import { initialParameters } from './initial.ts';
 import { networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
@@ -198,6 +198,36 @@ test('initial parameters: PyTorch names and shapes, bounds by fan in, another se
   }
   assert.deepEqual(bits(initialParameters(network, 1)), bits(parameters));
   assert.notDeepEqual(bits(initialParameters(network, 2)), bits(parameters));
+});
+
+test('norms begin as PyTorch’s, and a layer without a bias as one with it', () => {
+  const conv = { op: 'conv2d', name: 'conv', out_channels: 6, kernel_size: [3, 5] };
+  const described = (bias: boolean) =>
+    networkSchema.parse({
+      ...{ imageSize: 8, classes: 2, normalisation: { mean: 0.5, std: 0.25 } },
+      layers: [
+        { ...conv, bias },
+        { op: 'batch_norm2d', name: 'bn' },
+        { op: 'group_norm', name: 'gn.bias', num_groups: 3 },
+        { op: 'linear', name: 'fc', out_features: 2 },
+      ],
+    });
+  const parameters = initialParameters(described(false), 3);
+  for (const [name, value] of [
+    ['bn.weight', 1],
+    ['bn.bias', 0],
+    ['bn.running_mean', 0],
+    ['bn.running_var', 1],
+    ['gn.bias.weight', 1],
+    ['gn.bias.bias', 0],
+  ] as const)
+    assert.deepEqual([...parameters.get(name)!.data], Array(6).fill(value), name);
+  const weight = parameters.get('conv.weight')!.data;
+  assert.ok(weight.every((value) => Math.abs(value) < 1 / Math.sqrt(15) && value !== 0));
+  assert.equal(parameters.has('conv.bias'), false);
+  assert.deepEqual(initialParameters(described(true), 3).get('conv.weight')!.data, weight);
+  // The same bits in every version, so that a seed names one model.
+  assert.equal(sha256(bits(initialParameters(network, 1)).join()).slice(0, 16), 'e14df3683118b79d');
 });
 
 test('what does not fit is refused with its place', async () => {

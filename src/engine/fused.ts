@@ -1,79 +1,81 @@
 /**
- * @file Finds the networks that the fused kernels run: blocks of conv 3x3 + ReLU + max-pool 2x2, dropout after each block but the
- * first, a hidden linear layer with ReLU, two classes.
- *
- * Axes: B images, H = W = image size, C channels of a block, N hidden units, K = inputs of the hidden layer.
+ * @file Finds what the fused kernels compute in a network: at its start, blocks of conv 3x3 + ReLU + max-pool 2x2 with dropout after
+ * any but the first; behind them, a linear layer with ReLU.
  */
-import type { Conv2d, Layer } from './layers.ts';
-import type { Network } from './network.ts';
+import type { NetworkGraph, Node, NodeLayer, Shape } from './graph.ts';
 
-export interface FusedNetwork {
-  readonly imageSize: number;
-  readonly normalisation: Network['normalisation'];
-  readonly classes: 2;
-  /** Output channels of each block, first to last; multiples of 8. */
-  readonly channels: readonly number[];
-  /** Hidden units; a multiple of 32. */
-  readonly hidden: number;
-  readonly dropout: number;
-}
+type Of<Name> = Node<Extract<NodeLayer, { op: Name }>>;
 
-/** The fused form of a network, or undefined where it has another. Parameters are named conv1.., fc1, fc2. */
-export function fusedForm({ imageSize, normalisation, classes, layers }: Network): FusedNetwork | undefined {
-  const channels: number[] = [];
-  const dropouts = new Set<number>();
-  let at = 0;
-  for (let block = 1; isBlock(layers.slice(at, at + 3), `conv${block}`); block++) {
-    channels.push((layers[at] as Conv2d).out_channels);
-    at += 3;
-    const next = layers[at];
-    if (next?.op === 'dropout') at += 1;
-    if (block > 1) dropouts.add(next?.op === 'dropout' ? next.p : 0);
-    else if (next?.op === 'dropout') return undefined;
-  }
-  const [hidden, relu, head, ...more] = layers.slice(at);
-  if (hidden?.op !== 'linear' || relu?.op !== 'relu' || head?.op !== 'linear' || more.length > 0) return undefined;
-  const fits =
-    channels.length > 0 &&
-    channels.every((count) => count % 8 === 0) &&
-    imageSize % 2 ** channels.length === 0 &&
-    hidden.out_features % 32 === 0 &&
-    dropouts.size <= 1 &&
-    hidden.name === 'fc1' &&
-    head.name === 'fc2' &&
-    hidden.bias &&
-    head.bias;
-  const dropout = [...dropouts][0] ?? 0;
-  return fits ? { imageSize, normalisation, classes, channels, hidden: hidden.out_features, dropout } : undefined;
-}
-
-function isBlock([conv, relu, pool]: readonly Layer[], name: string): boolean {
-  return (
-    conv?.op === 'conv2d' &&
-    conv.name === name &&
-    conv.bias &&
-    conv.groups === 1 &&
-    `${conv.kernel_size} ${conv.stride} ${conv.padding}` === '3,3 1,1 1,1' &&
-    relu?.op === 'relu' &&
-    pool?.op === 'max_pool2d' &&
-    `${pool.kernel_size} ${pool.stride ?? pool.kernel_size} ${pool.padding}` === '2,2 2,2 0,0'
-  );
-}
-
-/** One conv block: `size` is the height and width of its input; its output has half of it. */
-export interface Block {
+/** One block: its output is its last node's. */
+export interface FusedBlock {
+  readonly conv: Of<'conv2d'>;
+  /** Height and width of its input; its output has half of it. */
   readonly size: number;
   readonly inputs: number;
   readonly outputs: number;
+  /** Probability, 0 without; and the index of the dropout's node, which keys the mask. */
+  readonly dropout: { readonly p: number; readonly node: number };
+  readonly output: number;
 }
 
-/** The conv blocks, first to last. */
-export const blocksOf = ({ imageSize, channels }: FusedNetwork): readonly Block[] =>
-  channels.map((outputs, i) => ({ size: imageSize >> i, inputs: channels[i - 1] ?? 1, outputs }));
+/** The blocks at the network's start, as many as there are. */
+export function fusedBlocks({ nodes, shapes }: NetworkGraph): FusedBlock[] {
+  const blocks: FusedBlock[] = [];
+  for (let at = 0; ; ) {
+    const [conv, relu, pool] = nodes.slice(at, at + 3);
+    if (!conv || !isConvolution(conv, shapes[conv.inputs[0]!]!)) break;
+    if (relu?.layer.op !== 'relu' || !pool || !isHalving(pool)) break;
+    if (![conv, relu].every((node) => readers(nodes, node.output) === 1)) break;
+    const { channels, height } = shapes[conv.inputs[0]!]!;
+    let [output, dropout] = [pool.output, { p: 0, node: 0 }];
+    at += 3;
+    const next = nodes[at];
+    // The kernel of the first block knows no dropout.
+    if (blocks.length > 0 && next?.layer.op === 'dropout' && readers(nodes, pool.output) === 1) {
+      dropout = { p: next.layer.p, node: at };
+      output = next.output;
+      at += 1;
+    }
+    blocks.push({ conv, size: height, inputs: channels, outputs: conv.layer.out_channels, dropout, output });
+    // The next block must be the only reader of this one.
+    if (readers(nodes, output) !== 1) break;
+  }
+  return blocks;
+}
 
-/** The last block's output: height and width, channels, and their product K (inputs of the hidden layer). */
-export function featuresOf({ imageSize, channels }: FusedNetwork) {
-  const size = imageSize >> channels.length;
-  const depth = channels.at(-1)!;
-  return { size, channels: depth, inputs: size * size * depth };
+/** How many nodes read a tensor. */
+const readers = (nodes: readonly Node[], tensor: number): number =>
+  nodes.filter(({ inputs }) => inputs.includes(tensor)).length;
+
+function isConvolution(node: Node, { channels, height, width }: Shape): node is Of<'conv2d'> {
+  const { layer } = node;
+  return (
+    layer.op === 'conv2d' &&
+    `${layer.kernel_size} ${layer.stride} ${layer.padding}` === '3,3 1,1 1,1' &&
+    layer.groups === 1 &&
+    layer.bias &&
+    (channels === 1 || channels % 8 === 0) &&
+    layer.out_channels % 8 === 0 &&
+    height === width &&
+    height % 2 === 0
+  );
+}
+
+const isHalving = ({ layer }: Node): boolean =>
+  layer.op === 'max_pool2d' &&
+  `${layer.kernel_size} ${layer.stride ?? layer.kernel_size} ${layer.padding}` === '2,2 2,2 0,0';
+
+export interface FusedDense {
+  readonly linear: Of<'linear'>;
+  readonly relu: Node;
+}
+
+/** The linear layer and ReLU that read the tensor `input` and nothing else does, where the kernels can compute them. */
+export function fusedDense({ nodes }: NetworkGraph, input: number): FusedDense | undefined {
+  const linear = nodes.find(({ inputs }) => inputs.includes(input));
+  if (linear?.layer.op !== 'linear' || readers(nodes, input) !== 1) return undefined;
+  const { out_features: outputs, bias } = linear.layer;
+  const relu = nodes.find(({ inputs }) => inputs.includes(linear.output));
+  const fits = relu?.layer.op === 'relu' && readers(nodes, linear.output) === 1 && outputs % 32 === 0 && bias;
+  return fits ? { linear: linear as Of<'linear'>, relu } : undefined;
 }

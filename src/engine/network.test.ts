@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { elementCount } from '../base/index.ts';
-import { fusedForm } from './fused.ts';
+import { fusedBlocks, fusedDense } from './fused.ts';
 import { flatten } from './graph.ts';
 import { type Network, networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
 import { NETWORKS } from './networks.ts';
@@ -59,17 +59,22 @@ test('what does not fit is refused with its place', () => {
   assert.match(problem([{ op: 'conv3d' }, head]), /Invalid/);
 });
 
-test('the fused kernels take blocks of conv, ReLU and pool, and nothing else', () => {
+test('the fused kernels take blocks of conv, ReLU and pool at the start, and the linear layer behind them', () => {
+  const fused = ({ layers, imageSize }: Network) => {
+    const graph = flatten(layers, imageSize);
+    const blocks = fusedBlocks(graph);
+    const dense = blocks.length > 0 ? fusedDense(graph, blocks.at(-1)!.output) : undefined;
+    return { outputs: blocks.map(({ outputs }) => outputs), dense: dense?.linear.layer.name };
+  };
   const seed = pneumoniaNetwork();
-  assert.deepEqual(fusedForm(seed), {
-    ...{ imageSize: 224, classes: 2, normalisation: seed.normalisation },
-    ...{ channels: [32, 64, 128], hidden: 256, dropout: 0.2 },
-  });
-  assert.equal(fusedForm(pneumoniaNetwork({ channels: [8, 12] })), undefined);
-  assert.equal(fusedForm(pneumoniaNetwork({ imageSize: 8, channels: [8, 8, 8] }))?.channels.length, 3);
+  assert.deepEqual(fused(seed), { outputs: [32, 64, 128], dense: 'fc1' });
+  assert.deepEqual(fused(pneumoniaNetwork({ channels: [8, 12] })), { outputs: [8], dense: undefined });
+  assert.deepEqual(fused(pneumoniaNetwork({ hidden: 40 })), { outputs: [32, 64, 128], dense: undefined });
+  assert.deepEqual(fused(NETWORKS.small()), { outputs: [32, 64, 128, 128], dense: undefined });
+  assert.deepEqual(fused(NETWORKS.resnet18()).outputs, []);
   const [first, ...others] = seed.layers;
   for (const change of [{ padding: 0 }, { kernel_size: 5, padding: 2 }, { bias: false }, { stride: 2 }])
-    assert.equal(fusedForm(parse([{ ...first!, ...change }, ...others], 64).data!), undefined);
+    assert.deepEqual(fused(parse([{ ...first!, ...change }, ...others], 64).data!).outputs, []);
 });
 
 test('named networks have the parameters that PyTorch counts', () => {

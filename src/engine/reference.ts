@@ -1,164 +1,149 @@
 /**
- * @file The oracle of the tests: the same network in plain double-precision TypeScript, dense and unfused, in PyTorch's
- * layouts. Written like the equations, not for speed.
+ * @file The oracle of the tests: any network in plain double-precision TypeScript, in PyTorch's layouts. Written like the
+ * equations, not for speed: reference/ holds each operation with its gradient beside it.
  */
 import type { ParameterSet } from '../base/index.ts';
-import { blocksOf, fusedForm } from './fused.ts';
+import { flatten, type Node } from './graph.ts';
 import type { Network } from './network.ts';
+import { conv2d, linear } from './reference/convolution.ts';
+import { crossEntropy } from './reference/loss.ts';
+import { batchNorm2d, groupNorm } from './reference/norms.ts';
+import { dropout, gelu, relu } from './reference/pointwise.ts';
+import { avgPool2d, globalAvgPool, maxPool2d } from './reference/pooling.ts';
+import { type Batch, batchOf, type Evaluated, type Values } from './reference/tensor.ts';
 
 export type Doubles = ReadonlyMap<string, Float64Array>;
 
 export interface ReferenceBatch {
+  /** Grey values [B, H, W]. */
   readonly images: Uint8Array;
   readonly labels: Uint8Array;
 }
 
-/** Keep factors of a block's output [C, H, W] for one image: 0, or 1 / keep probability. */
-export type Mask = (image: number, block: number, channel: number, y: number, x: number) => number;
+/** Factor of an activation at dropout node `node` (its index in the graph): 0, or 1 / keep probability. */
+export type Mask = (image: number, node: number, channel: number, y: number, x: number) => number;
+
+export interface ReferenceOptions {
+  /** Dropout in training. Default: nothing is dropped. */
+  readonly mask?: Mask;
+  /** Weight of each class in the mean of the losses. Default 1. */
+  readonly classWeights?: readonly number[];
+  /** False: no dropout, and batch norm uses its running statistics, as after torch's eval(). Default true. */
+  readonly training?: boolean;
+}
+
+export interface ReferenceStep {
+  /** Mean cross-entropy of the batch. */
+  readonly loss: number;
+  /** [B, 2]. */
+  readonly logits: Float64Array;
+  /** P(class 1) of each image. */
+  readonly probabilities: readonly number[];
+  /** Of every parameter; running statistics have none. */
+  readonly gradients: Doubles;
+  /** The running statistics after this batch; empty in evaluation. */
+  readonly buffers: Doubles;
+}
 
 export const toDoubles = (parameters: ParameterSet): Map<string, Float64Array> =>
   new Map([...parameters].map(([name, { data }]) => [name, Float64Array.from(data)]));
 
-/** Mean cross-entropy, P(class 1) per image, and the gradient of every parameter. */
+/** Loss, and the gradient of every parameter. */
 export function referenceStep(
   network: Network,
   parameters: Doubles,
   { images, labels }: ReferenceBatch,
-  mask: Mask = () => 1,
-): { loss: number; probabilities: number[]; gradients: Doubles } {
-  const gradients = new Map([...parameters].map(([name, data]) => [name, new Float64Array(data.length)]));
-  const p = (name: string): Float64Array => parameters.get(name)!;
-  const d = (name: string): Float64Array => gradients.get(name)!;
-  const fused = fusedForm(network)!;
-  const { imageSize: size, hidden: N } = fused;
+  { mask = () => 1, classWeights, training = true }: ReferenceOptions = {},
+): ReferenceStep {
   const { mean, std } = network.normalisation;
-  const blocks = blocksOf(fused);
-  const probabilities: number[] = [];
-  let loss = 0;
-  for (const [b, label] of labels.entries()) {
-    const pixels = images.subarray(b * size * size, (b + 1) * size * size);
-    const inputs = [Float64Array.from(pixels, (value) => (value / 255 - mean) / std)];
-    const pools = blocks.map((block, i) => {
-      const name = `conv${i + 1}`;
-      const z = conv(inputs[i]!, p(`${name}.weight`), p(`${name}.bias`), block.size, block.inputs, block.outputs);
-      const pool = maxPoolRelu(z, block.size, block.outputs);
-      const half = block.size / 2;
-      const factors = Float64Array.from(pool.values, (_, e) =>
-        mask(b, i, Math.floor(e / half ** 2), Math.floor((e % half ** 2) / half), e % half),
-      );
-      inputs.push(pool.values.map((value, e) => value * factors[e]!));
-      return { ...pool, factors };
-    });
-    const x = inputs.at(-1)!;
-    const h = matVec(p('fc1.weight'), x, p('fc1.bias')).map((value) => Math.max(0, value));
-    const logits = matVec(p('fc2.weight'), h, p('fc2.bias'));
-    const odds = Math.exp(logits[1]! - logits[0]!);
-    const p1 = odds / (1 + odds);
-    probabilities.push(p1);
-    loss -= Math.log(label === 1 ? p1 : 1 - p1) / labels.length;
+  const { nodes, shapes } = flatten(network.layers, network.imageSize);
+  const input = Float64Array.from(images, (value) => (value / 255 - mean) / std);
+  const tensors = [batchOf(labels.length, shapes[0]!, input)];
+  const evaluated = nodes.map((node, index): Evaluated => {
+    const x = node.inputs.map((tensor) => tensors[tensor]!);
+    const result = evaluate(node, x, valuesOf(node, parameters), (batch) => maskOf(batch, index, mask), training);
+    tensors.push(result.y);
+    return result;
+  });
+  const logits = tensors.at(-1)!.data;
+  const { loss, probabilities, gradient } = crossEntropy(logits, labels, classWeights);
 
-    const gLogits = [(label === 1 ? 1 - p1 : -p1) / labels.length, (label === 1 ? p1 - 1 : p1) / labels.length];
-    const gH = outerBackward(p('fc2.weight'), d('fc2.weight'), d('fc2.bias'), h, gLogits);
-    const gX = outerBackward(
-      p('fc1.weight'),
-      d('fc1.weight'),
-      d('fc1.bias'),
-      x,
-      Array.from({ length: N }, (_, n) => (h[n]! > 0 ? gH[n]! : 0)),
+  const flowing: Float64Array[] = tensors.map(({ data }) => new Float64Array(data.length));
+  flowing[flowing.length - 1] = gradient;
+  const passed = nodes.map((): Values => ({}));
+  for (const [index, { inputs, output }] of [...nodes.entries()].reverse()) {
+    const { gX, gP = {} } = evaluated[index]!.backward(flowing[output]!);
+    // Both inputs of an addition take the gradient of the sum.
+    for (const tensor of inputs) for (const [e, g] of gX.entries()) flowing[tensor]![e]! += g;
+    passed[index] = gP;
+  }
+  const named = (values: readonly Values[]): Doubles =>
+    new Map(
+      nodes.flatMap(({ layer }, index) =>
+        Object.entries(values[index]!).map(([kind, data]) => ['name' in layer ? `${layer.name}.${kind}` : kind, data]),
+      ),
     );
-    let g = gX;
-    for (const [i, block] of [...blocks.entries()].reverse()) {
-      const { values, arg, factors } = pools[i]!;
-      const gZ = new Float64Array(block.size ** 2 * block.outputs);
-      for (const [e, value] of values.entries()) if (value > 0) gZ[arg[e]!]! += g[e]! * factors[e]!;
-      const name = `conv${i + 1}`;
-      g = convBackward(inputs[i]!, p(`${name}.weight`), d(`${name}.weight`), d(`${name}.bias`), gZ, block);
-    }
+  const p1 = [...labels.keys()].map((b) => probabilities[b * network.classes + 1]!);
+  const buffers = named(evaluated.map((result) => result.buffers ?? {}));
+  return { loss, logits, probabilities: p1, gradients: named(passed), buffers };
+}
+
+function evaluate(
+  { layer }: Node,
+  [x, other]: readonly Batch[],
+  parameters: Values,
+  mask: (x: Batch) => Float64Array,
+  training: boolean,
+): Evaluated {
+  switch (layer.op) {
+    case 'conv2d':
+      return conv2d(layer, x!, parameters);
+    case 'max_pool2d':
+      return maxPool2d(layer, x!);
+    case 'avg_pool2d':
+      return avgPool2d(layer, x!);
+    case 'global_avg_pool':
+      return globalAvgPool(x!);
+    case 'batch_norm2d':
+      return batchNorm2d(layer, x!, parameters, training);
+    case 'group_norm':
+      return groupNorm(layer, x!, parameters);
+    case 'relu':
+      return relu(x!);
+    case 'gelu':
+      return gelu(x!);
+    case 'dropout':
+      return dropout(x!, training ? mask(x!) : new Float64Array(x!.data.length).fill(1));
+    case 'linear':
+      return linear(layer, x!, parameters);
+    case 'add':
+      return {
+        y: batchOf(
+          x!.images,
+          x!.shape,
+          x!.data.map((value, e) => value + other!.data[e]!),
+        ),
+        backward: (gX) => ({ gX }),
+      };
   }
-  return { loss, probabilities, gradients };
 }
 
-function* taps(size: number, inputs: number, outputs: number) {
-  for (let o = 0; o < outputs; o++)
-    for (let y = 0; y < size; y++)
-      for (let x = 0; x < size; x++)
-        for (let i = 0; i < inputs; i++)
-          for (let ky = 0; ky < 3; ky++)
-            for (let kx = 0; kx < 3; kx++) {
-              const [sy, sx] = [y + ky - 1, x + kx - 1];
-              if (sy < 0 || sy >= size || sx < 0 || sx >= size) continue;
-              yield [
-                (o * size + y) * size + x,
-                (i * size + sy) * size + sx,
-                (o * inputs + i) * 9 + ky * 3 + kx,
-              ] as const;
-            }
+/** The parameters of one node, by their last name. */
+function valuesOf({ layer }: Node, parameters: Doubles): Values {
+  if (!('name' in layer)) return {};
+  const kinds = ['weight', 'bias', 'running_mean', 'running_var'];
+  return Object.fromEntries(
+    kinds.flatMap((kind) => {
+      const values = parameters.get(`${layer.name}.${kind}`);
+      return values ? [[kind, values]] : [];
+    }),
+  );
 }
 
-function conv(
-  x: Float64Array,
-  w: Float64Array,
-  bias: Float64Array,
-  size: number,
-  inputs: number,
-  outputs: number,
-): Float64Array {
-  const z = Float64Array.from({ length: outputs * size ** 2 }, (_, e) => bias[Math.floor(e / size ** 2)]!);
-  for (const [at, from, tap] of taps(size, inputs, outputs)) z[at]! += x[from]! * w[tap]!;
-  return z;
-}
-
-function convBackward(
-  x: Float64Array,
-  w: Float64Array,
-  dw: Float64Array,
-  db: Float64Array,
-  gZ: Float64Array,
-  { size, inputs, outputs }: { size: number; inputs: number; outputs: number },
-): Float64Array {
-  const gX = new Float64Array(inputs * size ** 2);
-  for (const [at, from, tap] of taps(size, inputs, outputs)) {
-    dw[tap]! += gZ[at]! * x[from]!;
-    gX[from]! += gZ[at]! * w[tap]!;
-  }
-  for (const [at, g] of gZ.entries()) db[Math.floor(at / size ** 2)]! += g;
-  return gX;
-}
-
-/** ReLU, then the largest of each 2x2 window; arg is its index in z, the first of equals in row-major order. */
-function maxPoolRelu(z: Float64Array, size: number, channels: number): { values: Float64Array; arg: Int32Array } {
-  const half = size / 2;
-  const values = new Float64Array(channels * half ** 2);
-  const arg = new Int32Array(values.length);
-  for (const e of values.keys()) {
-    const [c, y, x] = [Math.floor(e / half ** 2), Math.floor((e % half ** 2) / half), e % half];
-    const first = (c * size + 2 * y) * size + 2 * x;
-    arg[e] = first;
-    for (const at of [first + 1, first + size, first + size + 1]) if (z[at]! > z[arg[e]!]!) arg[e] = at;
-    values[e] = Math.max(0, z[arg[e]!]!);
-  }
-  return { values, arg };
-}
-
-/** W x + bias, W [N, K]. */
-const matVec = (w: Float64Array, x: Float64Array, bias: Float64Array): Float64Array =>
-  bias.map((b, n) => x.reduce((sum, value, k) => sum + value * w[n * x.length + k]!, b));
-
-/** Adds g x^T to dW and g to db; returns W^T g. */
-function outerBackward(
-  w: Float64Array,
-  dw: Float64Array,
-  db: Float64Array,
-  x: Float64Array,
-  g: readonly number[],
-): Float64Array {
-  const gX = new Float64Array(x.length);
-  for (const [n, gn] of g.entries()) {
-    db[n]! += gn;
-    for (let k = 0; k < x.length; k++) {
-      dw[n * x.length + k]! += gn * x[k]!;
-      gX[k]! += gn * w[n * x.length + k]!;
-    }
-  }
-  return gX;
+function maskOf({ images, shape: { channels, height, width } }: Batch, node: number, mask: Mask): Float64Array {
+  const factors: number[] = [];
+  for (let b = 0; b < images; b++)
+    for (let c = 0; c < channels; c++)
+      for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) factors.push(mask(b, node, c, y, x));
+  return Float64Array.from(factors);
 }

@@ -1,9 +1,9 @@
 /** @file What the engine's tests share: the fixtures' generator (fixtures/make.py), drawn models and batches, distances. */
 import { elementCount, type ParameterSet, philox4x32 } from '../base/index.ts';
 import type { LabelledImages } from './engine.ts';
-import { fusedForm } from './fused.ts';
+import { flatten } from './graph.ts';
 import { type Network, parameterShapes } from './network.ts';
-import { dropoutThreshold } from './phases.ts';
+import { dropoutThreshold } from './ops/elementwise.ts';
 import type { Mask } from './reference.ts';
 
 /** Uniform numbers in [0, 1): Numerical Recipes' ranqd1, upper 24 bits, as in fixtures/make.py. */
@@ -15,15 +15,17 @@ export function lcg(seed: number): () => number {
   };
 }
 
-/** Weights of fixtures/make.py: U(+-sqrt(3 / fan in)). */
+/**
+ * Parameters and buffers of fixtures/make.py. Scales of norms and running variances: U(0.5, 1.5); weights: U(+-sqrt(3 / fan in));
+ * everything else: U(+-sqrt(3 / 16)).
+ */
 export function drawnParameters(network: Network, uniform: () => number): ParameterSet {
   return new Map(
     [...parameterShapes(network)].map(([name, shape]) => {
       const bound = Math.sqrt(3 / (shape.length > 1 ? elementCount(shape.slice(1)) : 16));
-      return [
-        name,
-        { shape, data: Float32Array.from({ length: elementCount(shape) }, () => (uniform() * 2 - 1) * bound) },
-      ];
+      const scale = shape.length === 1 && /\.(weight|running_var)$/.test(name);
+      const draw = (): number => (scale ? 0.5 + uniform() : (uniform() * 2 - 1) * bound);
+      return [name, { shape, data: Float32Array.from({ length: elementCount(shape) }, draw) }];
     }),
   );
 }
@@ -54,16 +56,19 @@ export function drawnCase(
   return { parameters, batch: { images: pixels, labels: drawnLabels(images, uniform) } };
 }
 
-/** The dropout that dropout.ts promises, from base's Philox. */
+/**
+ * The dropout that dropout.ts promises, from base's Philox: element e = (y W + x) C + c of image i, C rounded up to a multiple of 4,
+ * by 16 bits of Philox4x32-10(counter = [e / 8, i, index of the dropout's node, 0], key).
+ */
 export function dropoutMask(network: Network, key: readonly [number, number]): Mask {
-  const { dropout, channels, imageSize } = fusedForm(network)!;
-  const threshold = dropoutThreshold(dropout);
+  const { nodes, shapes } = flatten(network.layers, network.imageSize);
   const words = new Uint32Array(4);
-  return (image, block, channel, y, x) => {
-    if (block === 0) return 1;
-    const size = imageSize >> (block + 1);
-    const element = (y * size + x) * channels[block]! + channel;
-    philox4x32(element >> 3, image, block, 0, key, words);
+  return (image, node, channel, y, x) => {
+    const { layer, output } = nodes[node]!;
+    const threshold = dropoutThreshold(layer.op === 'dropout' ? layer.p : 0);
+    const { channels, width } = shapes[output]!;
+    const element = (y * width + x) * Math.ceil(channels / 4) * 4 + channel;
+    philox4x32(element >> 3, image, node, 0, key, words);
     const bits = (words[(element >> 1) & 3]! >>> (16 * (element & 1))) & 0xffff;
     return bits < threshold ? 0 : 1 / (1 - threshold / 65536);
   };

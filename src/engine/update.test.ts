@@ -80,7 +80,10 @@ for (const relaxed of [true, false]) {
       assert.ok(relativeDistance(reference, fixture) < 1e-12, 'the papers and PyTorch');
 
       const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-      const { updateRange, sumAndUpdate } = linkKernels((await compileKernels(relaxed)).module, memory);
+      const { updateRange, sumAndUpdate } = linkKernels(
+        (await compileKernels({ relaxedSimd: relaxed, sharedMemory: true })).module,
+        memory,
+      );
       const [SETTINGS, W, VELOCITY, SECOND, ANCHOR, GRADIENT] = [64, 256, 512, 768, 1024, 1280];
       const STRIDE = 256;
       const floats = (at: number, count = PARAMETERS) => new Float32Array(memory.buffer, at, count);
