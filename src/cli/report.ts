@@ -237,7 +237,7 @@ function networkWords(training: Training): string {
   const name = networkName(training);
   const { channels = [32, 64, 128], hidden = 256 } = training;
   return name === 'pneumonia'
-    ? `pneumonia: 3 convolutions (${channels.join(', ')} channels), dense ${hidden}, 2 classes`
+    ? `pneumonia: ${channels.length} convolutions (${channels.join(', ')} channels), dense ${hidden}, 2 classes`
     : name;
 }
 

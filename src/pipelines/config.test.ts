@@ -164,6 +164,11 @@ for (const [name, change, message] of [
     'config.yaml: training_parameters.network.layers: the last layer must be linear with out_features: 2',
   ],
   [
+    'more halvings than pixels',
+    ['lr: 0.01', 'image_size: 16\n  channels: [8, 8, 8, 8, 8]'],
+    'config.yaml: training_parameters.image_size: a kernel of 2x2 does not fit 1x1 pixels',
+  ],
+  [
     'a threshold by another rule',
     ['lr: 0.01', 'threshold: sensitivity:95'],
     'config.yaml: training_parameters.threshold: expected a number from 0 to 1, youden, or sensitivity:<share> (for example',

@@ -54,8 +54,8 @@ const fields = z.strictObject({
       error: `expected ${networkNameSchema.options.join(', ')}, or an object with layers`,
     })
     .default('pneumonia'),
-  /** Of the pneumonia network: output channels of the three convolutions, multiples of 8; default 32, 64, 128. */
-  channels: z.tuple([channelCount, channelCount, channelCount]).optional(),
+  /** Of the pneumonia network: output channels of its convolutions, multiples of 8; default 32, 64, 128. Each halves the image. */
+  channels: z.array(channelCount).min(1).max(6).optional(),
   /** Of the pneumonia network: units of the hidden dense layer, a multiple of 32; default 256. */
   hidden: z.int().min(32).max(4096).multipleOf(32).optional(),
   /** `sgd`, `adam`, `adamw`, or an object with its kind and options. Its state starts anew in each iteration, as in the example. */
@@ -107,7 +107,9 @@ export const trainingSchema = z.preprocess(
     } catch (error) {
       if (!(error instanceof z.ZodError)) throw error;
       const { path, message } = error.issues[0]!;
-      refuse(typeof training.network === 'string' ? ['image_size'] : ['network', ...path], message, 'change it');
+      if (typeof training.network === 'string')
+        refuse(['image_size'], message, 'take larger images or another network');
+      else refuse(['network', ...path], message, 'change the layers');
     }
   }),
 );
