@@ -17,6 +17,14 @@ async function hospitals(context: TestContext): Promise<Cli> {
   return cli;
 }
 
+/** Everything that is not the Azure ML example's training. */
+const OPTIONS = `  lr: 0.003
+  optimizer: {kind: adamw, weight_decay: 0.05}
+  lr_schedule: {kind: cosine, warmup_epochs: 0.5}
+  class_weights: balanced
+  threshold: youden
+`;
+
 interface ShownRun {
   readonly id: string;
   readonly status: string;
@@ -45,8 +53,11 @@ const submit = (cli: Cli, ...options: string[]) =>
 test('two runs, on one core and on two, give the same model; the last one has its report', async (context) => {
   const cli = await hospitals(context);
   // One silo has both cores to itself; three share them.
-  for (const silos of [1, 3]) {
-    await cli.write('config.yaml', pneumoniaConfig('', silos));
+  for (const [silos, training] of [
+    [1, ''],
+    [3, OPTIONS],
+  ] as const) {
+    await cli.write('config.yaml', pneumoniaConfig(training, silos));
     const hashes: string[] = [];
     const threads: number[] = [];
     for (const cores of ['1', '2']) {
@@ -79,10 +90,33 @@ test('two runs, on one core and on two, give the same model; the last one has it
     await cli.ok('model', 'evaluate', '--model', run.id, '--which', 'last', '--data', images, '--json'),
   );
   assert.deepEqual(
-    [last.n, last.auroc, last.confusion],
-    [own.n, own.auroc, own.confusion],
-    'a folder and the step agree',
+    [last.n, last.auroc, last.threshold, last.confusion],
+    [own.n, own.auroc, own.threshold, own.confusion],
+    'a folder and the step agree, at the threshold that was chosen from counts and that the model file names',
   );
+  assert.match(evidence.thresholdBy, /Youden/);
+  assert.match(report, /AdamW.*cosine.*balanced/s);
+});
+
+test('early stopping: training that brings nothing more ends, and its last model is handed on', async (context) => {
+  const cli = await hospitals(context);
+  // A rate that moves no weight: the second iteration is no better than the first, which the third one's aggregation sees.
+  const training = '  lr: 1e-12\n  early_stopping: {patience: 1}\n';
+  const config = pneumoniaConfig(training, 1).replace('num_of_iterations: 2', 'num_of_iterations: 5');
+  await cli.write('config.yaml', config);
+  const { id } = await submit(cli, '--wait');
+  const { steps } = await show(cli, id);
+  const [third, ...rest] = [3, 4, 5].map(
+    (k) => steps[`iteration_${k}_aggregation`]!.outputs['aggregated_output']!.sha256,
+  );
+  assert.deepEqual(rest, [third, third]);
+  const { evidence } = JSON.parse(await cli.ok('run', 'report', id, '--json'));
+  assert.deepEqual(
+    [evidence.stoppedAfter, evidence.best, evidence.last, evidence.iterations.length],
+    [3, 'iteration_1', 'iteration_3', 3],
+  );
+  const logs = await cli.ok('run', 'logs', id);
+  assert.match(logs, /training ended after iteration 3/);
 });
 
 test('a run killed with -9 and resumed redoes only unfinished steps and ends with the same bits', async (context) => {

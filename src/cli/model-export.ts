@@ -67,7 +67,7 @@ type Facts = Readonly<Record<string, string>>;
 
 const provenance = ({ run }: FoundModel): Facts => (run ? { run: run.id, graph_sha256: run.graphSha256 } : {});
 
-function onnx({ network, parameters }: ModelFile, facts: Facts): Iterable<Uint8Array> {
+function onnx({ network, parameters, threshold }: ModelFile, facts: Facts): Iterable<Uint8Array> {
   const { imageSize: size, normalisation } = network;
   return encodeOnnx(network, parameters, {
     producerVersion: packageVersion,
@@ -75,6 +75,8 @@ function onnx({ network, parameters }: ModelFile, facts: Facts): Iterable<Uint8A
     metadata: {
       ...facts,
       labels: LABELS.join(),
+      // A probability of PNEUMONIA from here on counts as one, where the model was trained with a rule for it.
+      ...(threshold === undefined ? {} : { threshold: String(threshold) }),
       image_size: String(size),
       input: `${ONNX_NAMES.input}: float32 [N, 1, ${size}, ${size}], grey values 0 to 255, the whole image resized bilinearly with antialiasing, aspect not kept`,
       normalisation: JSON.stringify({ ...normalisation, of: 'pixels / 255', inside_the_graph: true }),
@@ -84,6 +86,6 @@ function onnx({ network, parameters }: ModelFile, facts: Facts): Iterable<Uint8A
   });
 }
 
-const safetensors = ({ network, parameters }: ModelFile, facts: Facts): Iterable<Uint8Array> => [
-  encodeSafetensors({ parameters, metadata: { ...modelMetadata(network), ...facts } }),
+const safetensors = (model: ModelFile, facts: Facts): Iterable<Uint8Array> => [
+  encodeSafetensors({ parameters: model.parameters, metadata: { ...modelMetadata(model), ...facts } }),
 ];

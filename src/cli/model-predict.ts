@@ -5,13 +5,14 @@ import type { Command } from 'commander';
 import { fail } from '../base/index.ts';
 import { readModel } from '../components/index.ts';
 import { drawOverlay } from '../radiographs/index.ts';
+import { DEFAULT_THRESHOLD } from '../reports/index.ts';
 import { printJson, table } from './context.ts';
 import { findModel, type ModelChoice, modelOptions } from './find-model.ts';
 import { thresholdOption } from './options.ts';
 import { scoreImages } from './score-images.ts';
 
 interface PredictOptions extends ModelChoice {
-  readonly threshold: number;
+  readonly threshold?: number;
   readonly explain?: string;
   readonly json?: boolean;
 }
@@ -19,7 +20,7 @@ interface PredictOptions extends ModelChoice {
 export function addPredictCommand(group: Command): void {
   modelOptions(group.command('predict <images...>'))
     .description('probability of pneumonia for single images')
-    .option('--threshold <p>', 'a score from here on counts as pneumonia', thresholdOption, 0.5)
+    .option(...thresholdOption)
     .option(
       '--explain <folder>',
       'write a picture for each image into this folder: where the model saw what speaks for pneumonia (class activation map, HiResCAM), relative to the highest value in that image; each picture holds the radiograph itself',
@@ -33,8 +34,9 @@ Example:
   fedrad model predict --model calm_lung_7f3k2q --explain explained image1.jpeg`,
     )
     .action(async (images: string[], options: PredictOptions, command: Command) => {
-      const { explain: folder, threshold } = options;
+      const { explain: folder } = options;
       const model = await readModel((await findModel(options, command)).file);
+      const threshold = options.threshold ?? model.threshold ?? DEFAULT_THRESHOLD;
       const pictures = folder === undefined ? undefined : await picturePaths(folder, images);
       const drawn = new Map<number, string>();
       const scored = await scoreImages(model, images, {

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { fail } from '../base/index.ts';
 import { readModel } from '../components/index.ts';
 import { listLabelledFolder } from '../radiographs/index.ts';
-import { evaluateScores } from '../reports/index.ts';
+import { DEFAULT_THRESHOLD, evaluateScores } from '../reports/index.ts';
 import { printJson, table } from './context.ts';
 import { findModel, type ModelChoice, modelOptions } from './find-model.ts';
 import { addCardCommand } from './model-card.ts';
@@ -24,7 +24,8 @@ export function addModelCommands(root: Command): void {
 
 interface EvaluateOptions extends ModelChoice {
   readonly data: string;
-  readonly threshold: number;
+  /** Default: the model's own, else 0.5. */
+  readonly threshold?: number;
   readonly json?: boolean;
 }
 
@@ -32,17 +33,18 @@ function addEvaluateCommand(group: Command): void {
   modelOptions(group.command('evaluate'))
     .description('AUROC, sensitivity and specificity with 95 % intervals on a folder with NORMAL/ and PNEUMONIA/')
     .requiredOption('--data <folder>', 'a folder with NORMAL/ and PNEUMONIA/ of JPEG or PNG files')
-    .option('--threshold <p>', 'a score from here on counts as pneumonia', thresholdOption, 0.5)
+    .option(...thresholdOption)
     .option('--json', 'print as JSON')
     .addHelpText('after', '\nExample:\n  fedrad model evaluate --model calm_lung_7f3k2q --data chest_xray/test --json')
     .action(async (options: EvaluateOptions, command: Command) => {
       const images = await listLabelledFolder(options.data);
       const patients = numbered(images.map(({ patient }) => patient));
       const model = await readModel((await findModel(options, command)).file);
+      const threshold = options.threshold ?? model.threshold ?? DEFAULT_THRESHOLD;
       const scored = await scoreImages(
         model,
         images.map(({ path }) => path),
-        options,
+        { threshold },
       );
       const used = images.flatMap((image, index) =>
         scored[index]!.probability === undefined
@@ -59,7 +61,7 @@ function addEvaluateCommand(group: Command): void {
         probabilities: Float64Array.from(used, ({ probability }) => probability),
         labels: Uint8Array.from(used, ({ label }) => Number(label === 'PNEUMONIA')),
         patients: Int32Array.from(used, ({ patient }) => patient),
-        threshold: options.threshold,
+        threshold,
         seed: BOOTSTRAP_SEED,
       });
       if (options.json) return printJson({ ...figures, offered: images.length, unreadable });

@@ -41,8 +41,14 @@ export const integerOption =
     return value;
   };
 
-/** Reads a probability. */
-export function thresholdOption(text: string): number {
+/** The arguments of a command's `option`: a probability, by default the model's own. */
+export const thresholdOption: [flags: string, description: string, parse: (text: string) => number] = [
+  '--threshold <p>',
+  "a score from here on counts as pneumonia (default: the model's own, else 0.5)",
+  probability,
+];
+
+function probability(text: string): number {
   const value = Number(text);
   return text.trim() !== '' && value >= 0 && value <= 1
     ? value

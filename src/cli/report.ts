@@ -4,7 +4,16 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fail } from '../base/index.ts';
 import { type Evidence, evidenceSchema } from '../components/index.ts';
-import { type PneumoniaConfig, parseConfig, pneumoniaConfigSchema } from '../pipelines/index.ts';
+import type { Optimiser } from '../engine/index.ts';
+import {
+  networkName,
+  optimiserOf,
+  type PneumoniaConfig,
+  parseConfig,
+  pneumoniaConfigSchema,
+  scheduleOf,
+  type Training,
+} from '../pipelines/index.ts';
 import { comparisonTable, type Missing, type ReportData, renderReport } from '../reports/index.ts';
 import {
   findDatastore,
@@ -86,13 +95,13 @@ function reportData(
       })),
     ]),
     hospitals: silos.map(({ name }) => hospitalData(name, best)),
-    training: trainingFacts(config),
+    training: trainingFacts(config, evidence),
     privacy: missing(
       'no differential privacy and no secure aggregation in this run: the orchestrator sees the updates',
     ),
     seeds: [{ name: 'run', value: seed }],
     hashes: {
-      model: best.sha256 ?? missing('not recorded'),
+      model: evidence.files?.best ?? best.sha256 ?? missing('not recorded'),
       initialModel: state.steps.get('initial_model')?.outputs['model']?.sha256 ?? missing('not recorded'),
       graph: state.graphHash,
       manifests: silos.map(({ name }) => ({
@@ -195,22 +204,54 @@ function hospitalData(name: string, best: Evidence['iterations'][number]): Repor
   };
 }
 
-function trainingFacts({ training_parameters: training }: PneumoniaConfig): ReportData['training'] {
+function trainingFacts({ training_parameters: training }: PneumoniaConfig, evidence: Evidence): ReportData['training'] {
+  const { threshold } = evidence.iterations.find(({ model }) => model === evidence.best)!.test;
   const facts: Record<string, string | number> = {
-    Network: `3 convolutions (${training.channels.join(', ')} channels), dense ${training.hidden}, 2 classes`,
+    Recipe: training.recipe,
+    Network: networkWords(training),
     'Image size': `${training.image_size} x ${training.image_size} pixels, grey`,
-    Iterations: training.num_of_iterations,
+    Iterations:
+      evidence.stoppedAfter === undefined
+        ? training.num_of_iterations
+        : `${evidence.stoppedAfter} of at most ${training.num_of_iterations}: early stopping, patience ${training.early_stopping?.patience}`,
     'Epochs an iteration': training.epochs,
     'Batch size': training.batch_size,
-    Optimiser: `SGD, learning rate ${training.lr}, momentum ${training.momentum}`,
+    Optimiser: optimiserWords(optimiserOf(training)),
+    'Learning rate': training.lr,
+    'Learning-rate schedule': optionWords(scheduleOf(training)),
+    'Class weights': Array.isArray(training.class_weights)
+      ? `NORMAL ${training.class_weights[0]}, PNEUMONIA ${training.class_weights[1]}`
+      : training.class_weights === 'balanced'
+        ? 'balanced by each hospital’s own labels'
+        : 'none',
     Strategy: training.strategy === 'fedavgm' ? `fedavgm, momentum ${training.server_momentum}` : training.strategy,
     'Server learning rate': training.server_lr,
     Aggregation: training.aggregation === 'examples' ? 'weighted by training images' : 'every hospital counts the same',
     ...(training.proximal_mu > 0 ? { 'FedProx mu': training.proximal_mu } : {}),
-    Threshold: training.threshold,
+    Threshold: `${Number(threshold.toPrecision(4))}, ${evidence.thresholdBy ?? 'fixed beforehand'}`,
   };
   return Object.entries(facts).map(([name, value]) => ({ name, value }));
 }
+
+function networkWords(training: Training): string {
+  const name = networkName(training);
+  const { channels = [32, 64, 128], hidden = 256 } = training;
+  return name === 'pneumonia'
+    ? `pneumonia: ${channels.length} convolutions (${channels.join(', ')} channels), dense ${hidden}, 2 classes`
+    : name;
+}
+
+const optimiserWords = (optimiser: Optimiser): string =>
+  optionWords({ ...optimiser, kind: { sgd: 'SGD', adam: 'Adam', adamw: 'AdamW' }[optimiser.kind] });
+
+/** cosine, min_factor 0.1: the kind, then the options that are not off. */
+const optionWords = ({ kind, ...options }: { kind: string } & Record<string, unknown>): string =>
+  [
+    kind,
+    ...Object.entries(options)
+      .filter(([, value]) => value !== 0 && value !== false)
+      .map(([name, value]) => `${name.replaceAll('_', ' ')} ${Array.isArray(value) ? value.join(' and ') : value}`),
+  ].join(', ');
 
 function stepRows(
   state: RunState,

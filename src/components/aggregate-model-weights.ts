@@ -13,8 +13,12 @@ import {
 } from '../base/index.ts';
 import { parameterShapes } from '../engine/index.ts';
 import { average, checkUpdate, STRATEGIES, type Update } from '../federation/index.ts';
+import { poolEvaluations } from '../reports/index.ts';
 import { inputPath, inputsWithPrefix, outputPath, type StepContext } from './component.ts';
-import { readModel, writeModel } from './model-file.ts';
+import { afterEvaluation, type EarlyStoppingState, readEarlyStopping, writeEarlyStopping } from './early-stopping.ts';
+import { readEvaluations } from './evaluation-files.ts';
+import type { SiloEvaluation } from './evidence.ts';
+import { copyModel, readModel, writeModel } from './model-file.ts';
 import type { aggregateParameters } from './specs.ts';
 import { readUpdateNote } from './update-file.ts';
 
@@ -24,6 +28,13 @@ const STATE_FILE = 'server-state.safetensors';
 export async function run(context: StepContext<z.infer<typeof aggregateParameters>>): Promise<void> {
   const { parameters, report } = context;
   const checkpoint = inputPath(context, 'checkpoint');
+  const folder = outputPath(context, 'aggregated_output');
+  const stopping = await earlyStopping(context, checkpoint);
+  if (parameters.patience !== undefined) await writeEarlyStopping(folder, stopping);
+  if (stopping.stoppedAfter !== undefined && stopping.stoppedAfter < parameters.iteration_num) {
+    await copyModel(checkpoint, folder);
+    return;
+  }
   const { network, parameters: global } = await readModel(checkpoint);
   const expected = parameterShapes(network);
   const updates: Update[] = [];
@@ -44,7 +55,6 @@ export async function run(context: StepContext<z.infer<typeof aggregateParameter
   );
   // A step far outside the range of float32 must not become the global model.
   checkParameters(next.parameters, expected, 'aggregated model');
-  const folder = outputPath(context, 'aggregated_output');
   await writeModel(folder, { network, parameters: next.parameters });
   if (next.state)
     await writeFile(join(folder, STATE_FILE), encodeSafetensors({ parameters: next.state, metadata: {} }));
@@ -54,6 +64,37 @@ export async function run(context: StepContext<z.infer<typeof aggregateParameter
     updates.reduce((sum, { examples }) => sum + examples, 0),
     parameters.iteration_num,
   );
+}
+
+/** What the checkpoint's evaluation, where there is one, says on stopping. */
+async function earlyStopping(
+  context: StepContext<z.infer<typeof aggregateParameters>>,
+  checkpoint: string,
+): Promise<EarlyStoppingState> {
+  const { iteration_num: iteration, patience, silos } = context.parameters;
+  const state = await readEarlyStopping(checkpoint);
+  if (patience === undefined || iteration === 1 || state.stoppedAfter !== undefined) return state;
+  const evaluations: SiloEvaluation[] = [];
+  for (const [number, folder] of inputsWithPrefix(context, 'evaluation_')) {
+    const silo = silos[Number(number) - 1];
+    const [evaluation, ...more] = await readEvaluations(folder);
+    if (!evaluation || evaluation.silo !== silo || evaluation.model !== `iteration_${iteration - 1}` || more.length > 0)
+      return fail(
+        `evaluation of ${silo}`,
+        `it is not of iteration ${iteration - 1} there`,
+        'the evaluation is not used',
+      );
+    evaluations.push(evaluation);
+  }
+  // No interval is used here.
+  const pooled = poolEvaluations(
+    evaluations.map(({ val }) => val),
+    { seed: 0, replicates: 1 },
+  );
+  const next = afterEvaluation(state, pooled, { iteration, patience });
+  if (next.stoppedAfter !== undefined)
+    context.report.note(`early stopping: no better model for ${patience} iterations; this one is the last`);
+  return next;
 }
 
 async function readState(checkpoint: string, global: ParameterSet): Promise<ParameterSet | undefined> {

@@ -1,23 +1,25 @@
 /** @file Step: pool the hospitals' evaluations and name the best and the last model, at the orchestrator. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { fail } from '../base/index.ts';
-import { poolEvaluations } from '../reports/index.ts';
+import {
+  atOperatingPoint,
+  chooseThreshold,
+  DEFAULT_THRESHOLD,
+  type OperatingPoint,
+  poolEvaluations,
+} from '../reports/index.ts';
 import { inputsWithPrefix, outputPath, type StepContext } from './component.ts';
 import { checkShares } from './data-facts.ts';
-import {
-  bestIteration,
-  type Evidence,
-  type ModelEvidence,
-  type SiloEvaluation,
-  siloEvaluationSchema,
-} from './evidence.ts';
+import { readEarlyStopping } from './early-stopping.ts';
+import { readEvaluations } from './evaluation-files.ts';
+import { bestIteration, type Evidence, type ModelEvidence, type SiloEvaluation } from './evidence.ts';
 import { modelCard, writeModelCard } from './model-card-file.ts';
-import { MODEL_FILE, readModel } from './model-file.ts';
+import { copyModel, MODEL_FILE, readModel, writeModel } from './model-file.ts';
 import type { evidenceParameters } from './specs.ts';
 
 export async function run(context: StepContext<z.infer<typeof evidenceParameters>>): Promise<void> {
@@ -39,13 +41,25 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
       evaluations.set(evaluation.model, [...(evaluations.get(evaluation.model) ?? []), evaluation]);
     }
   }
+  const { seed } = parameters;
+  const points = new Map<string, OperatingPoint>();
   const evidenceOf = async (model: string): Promise<ModelEvidence> => {
-    const silos = evaluations.get(model) ?? fail(`evidence: ${model}`, 'no hospital evaluated this model');
+    const evaluated = evaluations.get(model) ?? fail(`evidence: ${model}`, 'no hospital evaluated this model');
+    const point = chooseThreshold(
+      evaluated.map(({ val }) => val),
+      parameters.training.threshold,
+    );
+    points.set(model, point);
+    const silos = evaluated.map((silo) => ({
+      ...silo,
+      val: atOperatingPoint(silo.val, point, seed),
+      test: atOperatingPoint(silo.test, point, seed),
+    }));
     const path = models.get(model);
     const pooled = (split: 'val' | 'test') =>
       poolEvaluations(
         silos.map((silo) => silo[split]),
-        { seed: parameters.seed },
+        { seed },
       );
     return {
       model,
@@ -56,42 +70,52 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
     };
   };
   checkShares([...evaluations.values()][0]?.map(({ silo, data }) => ({ silo, share: data.share })) ?? []);
-  const names = Array.from({ length: parameters.num_of_iterations }, (_, index) => `iteration_${index + 1}`);
+  const planned = parameters.num_of_iterations;
+  const final = models.get(`iteration_${planned}`);
+  // Where the federation stood still, the later iterations' models are the same one.
+  const { stoppedAfter } = final === undefined ? {} : await readEarlyStopping(final);
+  const names = Array.from({ length: stoppedAfter ?? planned }, (_, index) => `iteration_${index + 1}`);
   const iterations = await Promise.all(names.map(evidenceOf));
   const comparisons = await Promise.all(
-    [...evaluations.keys()].filter((model) => !names.includes(model)).map(evidenceOf),
+    [...evaluations.keys()].filter((model) => !model.startsWith('iteration_')).map(evidenceOf),
   );
-  const best = bestIteration(iterations, parameters.seed);
+  const best = bestIteration(iterations, seed);
   const last = names.at(-1)!;
-  const evidence: Evidence = { version: 1, iterations, best: best.model, bestBy: best.by, last, comparisons };
-  for (const [output, model] of [
-    ['best_model', best.model],
-    ['last_model', last],
-  ] as const) {
-    const path = models.get(model) ?? fail(`evidence: ${model}`, 'the model is missing');
-    const file = join(outputPath(context, output), MODEL_FILE);
-    await copyFile(join(path, MODEL_FILE), file);
-    const { network } = await readModel(file);
-    const chosen = output === 'best_model' ? 'best' : 'last';
-    await writeModelCard(file, modelCard({ evidence, chosen, network, training: parameters.training }));
-  }
+  const deliver = (model: string, output: 'best_model' | 'last_model'): Promise<string> =>
+    deliverModel(
+      models.get(model) ?? fail(`evidence: ${model}`, 'the model is missing'),
+      outputPath(context, output),
+      points.get(model)!.threshold,
+    );
+  const evidence: Evidence = {
+    version: 1,
+    iterations,
+    best: best.model,
+    bestBy: best.by,
+    last,
+    thresholdBy: points.get(best.model)!.by,
+    files: { best: await deliver(best.model, 'best_model'), last: await deliver(last, 'last_model') },
+    ...(stoppedAfter === undefined ? {} : { stoppedAfter }),
+    training: parameters.training,
+    comparisons,
+  };
   await writeFile(join(outputPath(context, 'evidence'), 'evidence.json'), `${JSON.stringify(evidence)}\n`);
+  for (const chosen of ['best', 'last'] as const) {
+    const file = join(outputPath(context, `${chosen}_model`), MODEL_FILE);
+    const { network } = await readModel(file);
+    await writeModelCard(file, modelCard({ evidence, chosen, network, config: parameters.config }));
+  }
   for (const [index, { val, test }] of iterations.entries()) {
     if (val.auroc !== null) report.metric('Pooled Val AUROC', val.auroc, index + 1);
     if (test.auroc !== null) report.metric('Pooled Test AUROC', test.auroc, index + 1);
   }
 }
 
-async function readEvaluations(folder: string): Promise<SiloEvaluation[]> {
-  const files = (await readdir(folder)).filter((file) => file.endsWith('.json')).sort();
-  return Promise.all(
-    files.map(async (file) => {
-      const result = siloEvaluationSchema.safeParse(JSON.parse(await readFile(join(folder, file), 'utf8')));
-      return result.success
-        ? result.data
-        : fail(join(folder, file), z.prettifyError(result.error), 'the evaluation is not used');
-    }),
-  );
+/** Puts a model into a folder, with its threshold where that is not the default; returns the file's SHA-256. */
+async function deliverModel(from: string, folder: string, threshold: number): Promise<string> {
+  if (threshold === DEFAULT_THRESHOLD) await copyModel(from, folder);
+  else await writeModel(folder, { ...(await readModel(from)), threshold });
+  return hashFile(join(folder, MODEL_FILE));
 }
 
 async function hashFile(path: string): Promise<string> {

@@ -1,6 +1,12 @@
 /** @file What is known of the models of a run: each hospital's own evaluation, pooled over the hospitals. Counts only. */
 import { z } from 'zod';
-import { poolEvaluations, pooledEvaluationSchema, splitEvaluationSchema } from '../reports/index.ts';
+import { classWeightsSchema, optimiserSchema, scheduleSchema } from '../engine/index.ts';
+import {
+  poolEvaluations,
+  pooledEvaluationSchema,
+  splitEvaluationSchema,
+  thresholdRuleSchema,
+} from '../reports/index.ts';
 import { dataFactsSchema } from './data-facts.ts';
 
 const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
@@ -23,6 +29,17 @@ const modelEvidenceSchema = z.strictObject({
   silos: z.array(siloEvaluationSchema),
 });
 
+/** How the models were trained, in the words of the config. */
+export const trainingWordsSchema = z.strictObject({
+  recipe: z.string(),
+  /** A network's name; `custom` where the config lists layers. */
+  network: z.string(),
+  optimizer: optimiserSchema,
+  lr_schedule: scheduleSchema,
+  class_weights: classWeightsSchema,
+  threshold: thresholdRuleSchema,
+});
+
 export const evidenceSchema = z.strictObject({
   version: z.literal(1),
   /** The aggregated model after each iteration. */
@@ -31,6 +48,13 @@ export const evidenceSchema = z.strictObject({
   best: z.string(),
   bestBy: z.string(),
   last: z.string(),
+  /** How the threshold of the best model came about; each model has its own, by the same rule, in its figures. */
+  thresholdBy: z.string().optional(),
+  /** Of the delivered files, which also name their threshold. */
+  files: z.strictObject({ best: sha256Schema, last: sha256Schema }).optional(),
+  /** The iteration after which early stopping ended the training; `iterations` goes as far. */
+  stoppedAfter: z.int().positive().optional(),
+  training: trainingWordsSchema.optional(),
   /** The models trained for comparison. */
   comparisons: z.array(modelEvidenceSchema),
 });
@@ -38,6 +62,18 @@ export const evidenceSchema = z.strictObject({
 export type SiloEvaluation = z.infer<typeof siloEvaluationSchema>;
 export type ModelEvidence = z.infer<typeof modelEvidenceSchema>;
 export type Evidence = z.infer<typeof evidenceSchema>;
+
+interface Judged {
+  readonly auroc: number | null;
+  readonly logLoss: number | null;
+}
+
+/** Higher AUROC, where both have one; lower loss on a tie. */
+export function isBetter(a: Judged, b: Judged): boolean {
+  if (a.auroc !== null && b.auroc !== null && a.auroc !== b.auroc) return a.auroc > b.auroc;
+  const loss = ({ logLoss }: Judged): number => logLoss ?? Number.POSITIVE_INFINITY;
+  return loss(a) < loss(b);
+}
 
 /**
  * The best iteration: highest validation AUROC, lower validation loss on a tie, earlier iteration on a further tie. Pooled over the
@@ -53,9 +89,8 @@ export function bestIteration(iterations: readonly ModelEvidence[], seed: number
     return { model, val: poolEvaluations(common, { seed, replicates: 1 }) };
   });
   const byAuroc = judged.every(({ val }) => val.auroc !== null);
-  const score = ({ val }: (typeof judged)[number]): number => (byAuroc ? val.auroc! : 0);
-  const loss = ({ val }: (typeof judged)[number]): number => val.logLoss ?? Number.POSITIVE_INFINITY;
-  const best = judged.reduce((a, b) => (score(b) > score(a) || (score(b) === score(a) && loss(b) < loss(a)) ? b : a));
+  const figures = ({ val }: (typeof judged)[number]) => (byAuroc ? val : { ...val, auroc: null });
+  const best = judged.reduce((a, b) => (isBetter(figures(b), figures(a)) ? b : a));
   const by = byAuroc
     ? 'validation AUROC, pooled over the hospitals'
     : 'validation loss: the validation images are all of one class';

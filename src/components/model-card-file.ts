@@ -12,24 +12,28 @@ export interface CardFacts {
   readonly evidence: Evidence;
   readonly chosen: 'best' | 'last';
   readonly network: Network;
-  readonly training: ModelCard['training'];
+  /** The config's training_parameters. */
+  readonly config: ModelCard['training'];
 }
 
 /** The card of the best or last model of a run, from its evidence. */
-export function modelCard({ evidence, chosen, network, training }: CardFacts): ModelCard {
+export function modelCard({ evidence, chosen, network, config }: CardFacts): ModelCard {
   const index = evidence.iterations.findIndex(({ model }) => model === evidence[chosen]);
   const { sha256, silos, test } = evidence.iterations[index]!;
   return {
     version: 1,
     model: {
-      sha256: sha256 ?? fail(`evidence of ${evidence[chosen]}`, 'it has no SHA-256 of the model'),
+      sha256:
+        evidence.files?.[chosen] ?? sha256 ?? fail(`evidence of ${evidence[chosen]}`, 'it has no SHA-256 of the model'),
       chosen,
       iteration: index + 1,
       bestBy: evidence.bestBy,
+      thresholdBy: evidence.thresholdBy ?? 'fixed beforehand',
+      stoppedEarly: evidence.stoppedAfter !== undefined,
     },
     synthetic: silos.some(({ data }) => data.synthetic),
     network: networkFacts(network),
-    training,
+    training: config,
     hospitals: silos.map(({ silo, data, test: own }) => ({
       name: silo,
       splits: data.splits,

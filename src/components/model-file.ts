@@ -1,8 +1,8 @@
 /**
  * @file A model as a file: `model.safetensors` with the parameters and, in its metadata, all that is needed to use them: the
- * network, its normalisation and the labels. Nothing in it depends on when or where it was made, so equal models are equal files.
+ * network, its normalisation, the labels and the operating threshold. Nothing in it depends on when or where it was made, so equal models are equal files.
  */
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { checkParameters, decodeSafetensors, encodeSafetensors, fail, type ParameterSet } from '../base/index.ts';
@@ -16,22 +16,31 @@ export const LABELS = ['NORMAL', 'PNEUMONIA'] as const;
 export interface ModelFile {
   readonly network: Network;
   readonly parameters: ParameterSet;
+  /** P(PNEUMONIA) from which on an image is called pneumonia; absent where the model names none. */
+  readonly threshold?: number | undefined;
 }
 
-const metadataSchema = z.object({ fedrad: z.literal('1'), network: z.string() });
+const metadataSchema = z.object({
+  fedrad: z.literal('1'),
+  network: z.string(),
+  threshold: z.string().transform(Number).pipe(z.number().min(0).max(1)).optional(),
+});
 
 /** What the metadata of a model's file must hold. */
-export const modelMetadata = (network: Network) => ({
-  format: 'pt',
-  fedrad: '1',
-  network: JSON.stringify(network),
-  labels: LABELS.join(),
+export const modelMetadata = ({ network, threshold }: Omit<ModelFile, 'parameters'>): Record<string, string> => ({
+  ...{ format: 'pt', fedrad: '1', network: JSON.stringify(network), labels: LABELS.join() },
+  ...(threshold === undefined ? {} : { threshold: String(threshold) }),
 });
 
 /** Writes a model into a folder. */
-export async function writeModel(folder: string, { network, parameters }: ModelFile): Promise<void> {
-  await writeFile(join(folder, MODEL_FILE), encodeSafetensors({ parameters, metadata: modelMetadata(network) }));
+export async function writeModel(folder: string, model: ModelFile): Promise<void> {
+  const { parameters } = model;
+  await writeFile(join(folder, MODEL_FILE), encodeSafetensors({ parameters, metadata: modelMetadata(model) }));
 }
+
+/** Copies the model of one folder into another, byte for byte. */
+export const copyModel = (from: string, to: string): Promise<void> =>
+  copyFile(join(from, MODEL_FILE), join(to, MODEL_FILE));
 
 /** Reads a model from its file or the folder it lies in, and checks it against its own network; `where` names it in errors. */
 export async function readModel(path: string, where?: string): Promise<ModelFile> {
@@ -49,7 +58,7 @@ export async function readModel(path: string, where?: string): Promise<ModelFile
   if (!network.success)
     return fail(place, `its network is not valid: ${z.prettifyError(network.error)}`, 'the file is damaged');
   checkParameters(parameters, parameterShapes(network.data), place);
-  return { network: network.data, parameters };
+  return { network: network.data, parameters, threshold: known.data.threshold };
 }
 
 function jsonOrUndefined(text: string): unknown {

@@ -3,9 +3,10 @@
  * outputs are the Azure ML example's.
  */
 import { z } from 'zod';
-import { networkSchema } from '../engine/index.ts';
+import { classWeightsSchema, networkSchema, optimiserSchema, scheduleSchema } from '../engine/index.ts';
 import { partitionSchema } from '../radiographs/index.ts';
 import type { ComponentSpec } from './component.ts';
+import { trainingWordsSchema } from './evidence.ts';
 
 const seed = z.int().nonnegative();
 const sourceSchema = z.discriminatedUnion('kind', [
@@ -31,10 +32,14 @@ export const trainParameters = z.strictObject({
   /** Prefix of this silo's metrics, and part of the key of its random numbers. */
   metrics_prefix: z.string(),
   iteration_num: z.int().positive(),
+  /** With `epochs`, how long the learning-rate schedule is. */
+  num_of_iterations: z.int().positive(),
   epochs: z.int().positive(),
   lr: z.number().positive(),
+  lr_schedule: scheduleSchema,
   batch_size: z.int().positive(),
-  momentum: z.number(),
+  optimizer: optimiserSchema,
+  class_weights: classWeightsSchema,
   proximal_mu: z.number(),
   seed,
 });
@@ -45,8 +50,10 @@ export const aggregateParameters = z.strictObject({
   strategy: z.enum(['fedavg', 'fedavgm']),
   server_lr: z.number(),
   server_momentum: z.number(),
-  /** Names of all silos: `input_silo_1` must come from the first. */
+  /** Names of all silos: `input_silo_1` and `evaluation_1` must come from the first. */
   silos: z.array(z.string()),
+  /** Iterations without a better model on the validation images, after which training ends; absent: it never does. */
+  patience: z.int().positive().optional(),
 });
 
 export const evaluateParameters = z.strictObject({
@@ -62,8 +69,9 @@ export const evidenceParameters = z.strictObject({
   num_of_iterations: z.int().positive(),
   /** Names of all silos: `evaluation_1_*` must come from the first. */
   silos: z.array(z.string()),
+  training: trainingWordsSchema,
   /** The config's training_parameters, for the model cards. */
-  training: z.record(z.string(), z.json()),
+  config: z.record(z.string(), z.json()),
   seed,
 });
 
@@ -102,7 +110,7 @@ export const COMPONENTS = {
   },
   'aggregate-model-weights': {
     description: "Check the silos' updates and make the next global model",
-    inputs: ['checkpoint', 'input_silo_*'],
+    inputs: ['checkpoint', 'input_silo_*', 'evaluation_*'],
     outputs: ['aggregated_output'],
     parameters: aggregateParameters,
     needs: {},

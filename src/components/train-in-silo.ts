@@ -1,9 +1,10 @@
 /** @file Step: train the global model on one hospital's images (or, as a comparison on one machine, on those of several). */
 import type { z } from 'zod';
-import { openEngine, sgd, train } from '../engine/index.ts';
+import { hasSecondMoments, openEngine, train } from '../engine/index.ts';
 import { type PreparedImages, readPrepared } from '../radiographs/index.ts';
 import { inputPath, inputsWithPrefix, outputPath, type StepContext } from './component.ts';
-import { readModel, writeModel } from './model-file.ts';
+import { readEarlyStopping } from './early-stopping.ts';
+import { copyModel, readModel, writeModel } from './model-file.ts';
 import type { trainParameters } from './specs.ts';
 import { writeUpdateNote } from './update-file.ts';
 
@@ -13,8 +14,18 @@ export async function run(context: StepContext<z.infer<typeof trainParameters>>)
   const sets: PreparedImages[] = [];
   for (const [, folder] of inputsWithPrefix(context, 'data_')) sets.push(await readPrepared(folder, 'train'));
   const data = joined(sets);
-  const { network, parameters: global } = await readModel(inputPath(context, 'checkpoint'));
-  const engine = await openEngine(network, { threads, batchSize });
+  const checkpoint = inputPath(context, 'checkpoint');
+  const { stoppedAfter } = await readEarlyStopping(checkpoint);
+  if (stoppedAfter !== undefined) {
+    const folder = outputPath(context, 'model');
+    await copyModel(checkpoint, folder);
+    await writeUpdateNote(folder, { silo, examples: data.labels.length });
+    report.note(`early stopping: training ended after iteration ${stoppedAfter}; the model is handed on unchanged`);
+    return;
+  }
+  const { network, parameters: global } = await readModel(checkpoint);
+  const { optimizer: optimiser } = parameters;
+  const engine = await openEngine(network, { threads, batchSize, secondMoments: hasSecondMoments(optimiser) });
   try {
     report.note(`kernels ${JSON.stringify(engine.kernels)}`);
     engine.load(global);
@@ -25,7 +36,11 @@ export async function run(context: StepContext<z.infer<typeof trainParameters>>)
         epochs,
         batchSize,
         learningRate: parameters.lr,
-        optimiser: sgd(parameters.momentum),
+        optimiser,
+        schedule: parameters.lr_schedule,
+        firstEpoch: (iteration - 1) * epochs,
+        totalEpochs: parameters.num_of_iterations * epochs,
+        classWeights: parameters.class_weights,
         proximalMu: parameters.proximal_mu,
         seed: parameters.seed,
         stream: [silo, iteration],

@@ -13,7 +13,7 @@ export { classActivationMaps, type FeatureMaps } from './explain.ts';
 export { elements, flatten, isBuffer, type NetworkGraph, type Node, nodeParameters, type Shape } from './graph.ts';
 export { initialParameters } from './initial.ts';
 export { type Layer, layerSchema } from './layers.ts';
-export { type Network, networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
+export { type Network, NORMALISATION, networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
 export { NETWORKS, resnet18, smallNetwork } from './networks.ts';
 export { encodeOnnx, type OnnxDescription } from './onnx.ts';
 export { ONNX_NAMES } from './onnx-graph.ts';

@@ -12,18 +12,34 @@ export function parseConfig<Schema extends z.ZodType>(text: string, schema: Sche
   const result = schema.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
   if (result.success) return result.data;
   // A mistyped key also leaves the right one missing; the mistyped one is what the user must see.
-  const issues = result.error.issues.toSorted(
-    (a, b) => Number(b.code === 'unrecognized_keys') - Number(a.code === 'unrecognized_keys'),
-  );
+  const issues = result.error.issues
+    .flatMap(insideUnions)
+    .toSorted((a, b) => Number(b.code === 'unrecognized_keys') - Number(a.code === 'unrecognized_keys'));
   const [first, ...others] = issues.flatMap((issue) => describe(issue, schema));
   const more = others.length > 0 ? `; ${others.length} more after this one` : '';
   return fail(`${file}${first!.path === '' ? '' : `: ${first!.path}`}`, `${first!.problem}${more}`, first!.remedy);
 }
 
+/** A refusal of something that is valid but not built. */
+export const notBuilt = (what: string, remedy: string) => ({
+  error: `${what} is not available in this version`,
+  params: { remedy },
+});
+
 interface Found {
   readonly path: string;
   readonly problem: string;
   readonly remedy: string;
+}
+
+/** Of a union's alternatives the one that the value is nearest to, whose faults lie inside of the value; else the issue itself. */
+function insideUnions(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const nearest = issue.errors.find((issues) =>
+    issues.some(({ path, code }) => path.length > 0 || code === 'unrecognized_keys'),
+  );
+  if (!nearest) return [issue];
+  return nearest.flatMap((inner) => insideUnions({ ...inner, path: [...issue.path, ...inner.path] }));
 }
 
 function describe(issue: z.core.$ZodIssue, schema: z.ZodType): Found[] {
@@ -38,6 +54,13 @@ function describe(issue: z.core.$ZodIssue, schema: z.ZodType): Found[] {
   }
   if (issue.code === 'custom')
     return [{ path, problem: issue.message, remedy: String(issue.params?.['remedy'] ?? 'change it') }];
+  if (issue.code === 'invalid_union') {
+    if ('options' in issue && Array.isArray(issue.options))
+      return [{ path, problem: `expected one of ${issue.options.join(', ')}`, remedy: 'change the value' }];
+    const expected = issue.errors.flatMap((issues) => issues.map((one) => ('expected' in one ? one.expected : '')));
+    const problem = issue.message === 'Invalid input' ? `expected ${expected.join(' or ')}` : issue.message;
+    return [{ path, problem, remedy: 'change the value' }];
+  }
   const missing = issue.code === 'invalid_type' && issue.input === undefined && issue.message.includes('undefined');
   const problem = missing
     ? `missing, expected ${issue.expected}`
@@ -57,9 +80,11 @@ const pathText = (path: readonly PropertyKey[]): string =>
 export const nearest = (name: string, names: readonly string[]): string =>
   [...names].sort((a, b) => distance(name, a) - distance(name, b))[0] ?? name;
 
-/** The keys of the object schema at `path`; wrappers (optional, default, refinements) are looked through. */
+/** The keys of the object schemas at `path`; wrappers (optional, default, refinements) and alternatives are looked through. */
 function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   const inner = unwrapped(schema);
+  if (inner instanceof z.ZodUnion)
+    return [...new Set(inner.options.flatMap((option) => knownKeys(option as z.ZodType, path)))];
   if (path.length === 0) return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
   const [head, ...rest] = path;
   if (inner instanceof z.ZodObject) {
@@ -76,7 +101,8 @@ function unwrapped(schema: z.ZodType): z.ZodType {
       inner instanceof z.ZodOptional ||
       inner instanceof z.ZodNullable ||
       inner instanceof z.ZodDefault ||
-      inner instanceof z.ZodPrefault
+      inner instanceof z.ZodPrefault ||
+      inner instanceof z.ZodLazy
     ) {
       inner = inner.unwrap() as z.ZodType;
     } else if (inner instanceof z.ZodPipe) {

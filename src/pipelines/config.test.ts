@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { parameterShapes, pneumoniaNetwork, sgd, smallNetwork } from '../engine/index.ts';
 import { parseConfig } from './check-config.ts';
 import { pneumoniaConfigSchema, uploadConfigSchema } from './config.ts';
+import { RECIPES } from './recipes.ts';
+import { networkName, networkOf, optimiserOf, scheduleOf } from './training.ts';
 
 /** The Azure ML example's config, with its odd parts: an empty `aml:`, a comment glued to the last value. */
 const SILO = (index: number) => `
@@ -100,6 +103,82 @@ for (const [name, change, message] of [
     ['epochs: 5', 'min_silos: 4'],
     'config.yaml: training_parameters.min_silos: 4 is more than the 3 silos',
   ],
+  [
+    'an unknown optimiser',
+    ['lr: 0.01', 'optimizer: rmsprop'],
+    'config.yaml: training_parameters.optimizer: expected sgd, adam, adamw, or an object with its kind (change',
+  ],
+  [
+    'an unknown kind of optimiser',
+    ['lr: 0.01', 'optimizer: {kind: rmsprop}'],
+    'config.yaml: training_parameters.optimizer.kind: expected one of sgd, adam, adamw (change',
+  ],
+  [
+    'an unknown option of an optimiser',
+    ['lr: 0.01', 'optimizer: {kind: adamw, weightdecay: 0.1}'],
+    'config.yaml: training_parameters.optimizer.weightdecay: unknown key (did you mean weight_decay?',
+  ],
+  [
+    'an option out of range',
+    ['lr: 0.01', 'optimizer: {kind: adamw, betas: [0.9, 1]}'],
+    'config.yaml: training_parameters.optimizer.betas[1]: too big',
+  ],
+  [
+    'momentum of Adam',
+    ['lr: 0.01', 'optimizer: adam\n  momentum: 0.5'],
+    'config.yaml: training_parameters.momentum: it goes with the word sgd as optimizer only (put it into',
+  ],
+  [
+    'a schedule without its step size',
+    ['lr: 0.01', 'lr_schedule: {kind: step}'],
+    'config.yaml: training_parameters.lr_schedule.step_size: missing, expected number (add it)',
+  ],
+  [
+    'an unknown network',
+    ['lr: 0.01', 'network: resnet50'],
+    'config.yaml: training_parameters.network: expected pneumonia, small, resnet18, or an object with layers',
+  ],
+  [
+    'channels of another network',
+    ['lr: 0.01', 'network: small\n  channels: [8, 8, 8]'],
+    'config.yaml: training_parameters.channels: it is of the pneumonia network (remove it, or',
+  ],
+  [
+    'an unknown layer',
+    ['lr: 0.01', 'network: {layers: [{op: flatten}]}'],
+    'config.yaml: training_parameters.network.layers[0].op: expected one of conv2d, max_pool2d,',
+  ],
+  [
+    'a mistyped option of a layer',
+    ['lr: 0.01', 'network: {layers: [{op: linear, name: fc, out_feature: 2}]}'],
+    'config.yaml: training_parameters.network.layers[0].out_feature: unknown key',
+  ],
+  [
+    'a wrong type in a layer',
+    ['lr: 0.01', 'network: {layers: [{op: conv2d, name: a, out_channels: 8, kernel_size: "3"}]}'],
+    'config.yaml: training_parameters.network.layers[0].kernel_size: expected number or tuple (change',
+  ],
+  [
+    'layers that do not end in two logits',
+    ['lr: 0.01', 'network: {layers: [{op: linear, name: fc, out_features: 3}]}'],
+    'config.yaml: training_parameters.network.layers: the last layer must be linear with out_features: 2',
+  ],
+  [
+    'more halvings than pixels',
+    ['lr: 0.01', 'image_size: 16\n  channels: [8, 8, 8, 8, 8]'],
+    'config.yaml: training_parameters.image_size: a kernel of 2x2 does not fit 1x1 pixels',
+  ],
+  [
+    'a threshold by another rule',
+    ['lr: 0.01', 'threshold: sensitivity:95'],
+    'config.yaml: training_parameters.threshold: expected a number from 0 to 1, youden, or sensitivity:<share> (for example',
+  ],
+  [
+    'one class weight',
+    ['lr: 0.01', 'class_weights: [2]'],
+    'config.yaml: training_parameters.class_weights: expected none, balanced, or two weights',
+  ],
+  ['an unknown recipe', ['lr: 0.01', 'recipe: best'], 'config.yaml: training_parameters.recipe: '],
   ['broken YAML', ['silos:', 'silos: ]'], 'config.yaml: not valid YAML'],
 ] as const) {
   test(`bad config in one line: ${name}`, () => {
@@ -115,6 +194,54 @@ for (const [name, change, message] of [
     );
   });
 }
+
+const trainingOf = (change: string) => pneumonia(EXAMPLE.replace('lr: 0.01', change)).training_parameters;
+
+test('by default the training is the Azure ML example’s', () => {
+  const training = trainingOf('lr: 0.01');
+  assert.deepEqual(networkOf(training), pneumoniaNetwork());
+  assert.deepEqual(optimiserOf(training), { kind: 'sgd', momentum: 0.9, nesterov: false, weight_decay: 0 });
+  assert.deepEqual(scheduleOf(training), { kind: 'constant', warmup_epochs: 0 });
+  assert.deepEqual(
+    [training.recipe, networkName(training), training.class_weights, training.threshold],
+    ['seed', 'pneumonia', 'none', 0.5],
+  );
+});
+
+test('a word stands for its defaults, an object for itself, momentum for that of sgd', () => {
+  assert.deepEqual(optimiserOf(trainingOf('momentum: 0.5')), { ...sgd(0.5) });
+  const adamw = { kind: 'adamw', betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.01 };
+  assert.deepEqual(optimiserOf(trainingOf('optimizer: adamw')), adamw);
+  assert.deepEqual(optimiserOf(trainingOf('optimizer: {kind: adamw, weight_decay: 0.1}')), {
+    ...adamw,
+    weight_decay: 0.1,
+  });
+  const cosine = { kind: 'cosine', min_factor: 0, warmup_epochs: 1 };
+  assert.deepEqual(scheduleOf(trainingOf('lr_schedule: {kind: cosine, warmup_epochs: 1}')), cosine);
+});
+
+test('a network by name, with other channels, and by its layers', () => {
+  const small = trainingOf('network: small\n  image_size: 64');
+  assert.deepEqual([networkName(small), networkOf(small)], ['small', smallNetwork({ imageSize: 64 })]);
+  const narrow = trainingOf('channels: [8, 16, 32]\n  hidden: 64\n  image_size: 64');
+  assert.deepEqual(networkOf(narrow), pneumoniaNetwork({ imageSize: 64, channels: [8, 16, 32], hidden: 64 }));
+  const layers = '[{op: conv2d, name: a, out_channels: 4, kernel_size: 5}, {op: linear, name: b, out_features: 2}]';
+  const custom = trainingOf(`network: {layers: ${layers}}\n  image_size: 16`);
+  assert.equal(networkName(custom), 'custom');
+  assert.deepEqual(parameterShapes(networkOf(custom)).get('b.weight'), [2, 4 * 12 * 12]);
+});
+
+test('a recipe gives defaults; what the config names wins', () => {
+  const recommended = trainingOf('recipe: recommended');
+  for (const [key, value] of Object.entries(RECIPES.recommended))
+    assert.deepEqual(recommended[key as keyof typeof recommended], value, key);
+  const changed = trainingOf('recipe: recommended\n  network: pneumonia\n  channels: [8, 8, 8]\n  class_weights: none');
+  assert.deepEqual(
+    [changed.network, changed.class_weights, changed.image_size],
+    ['pneumonia', 'none', RECIPES.recommended.image_size],
+  );
+  assert.equal(changed.lr, 0.01);
+});
 
 test('zero silos, a missing section and encryption are refused', () => {
   const none = EXAMPLE.replace(/silos:[\s\S]*\ntraining_parameters/, 'silos: []\ntraining_parameters');

@@ -5,6 +5,8 @@
 import { z } from 'zod';
 import { FedradError } from '../base/index.ts';
 import { parseSource } from '../radiographs/index.ts';
+import { notBuilt } from './check-config.ts';
+import { trainingSchema } from './training.ts';
 
 /** Where the workspace is. Options on the command line win over these. */
 export const amlSchema = z
@@ -18,12 +20,6 @@ export const amlSchema = z
   .transform((aml) => aml ?? {});
 
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, 'expected letters, digits, "-" and "_"');
-
-/** A refusal of something that is valid but not built. */
-const notBuilt = (what: string, remedy: string) => ({
-  error: `${what} is not available in this version`,
-  params: { remedy },
-});
 
 const siloSchema = z.strictObject({
   /** Names the hospital in metrics, tables and files. */
@@ -41,52 +37,6 @@ const siloSchema = z.strictObject({
   instance_count: z.int().positive().optional(),
   /** For Azure ML on Kubernetes: the instance type of a training step. */
   instance_type: z.string().optional(),
-});
-
-const channelCount = z.int().min(8).max(512).multipleOf(8);
-
-const trainingSchema = z.strictObject({
-  /** Rounds: train in every silo, then aggregate. */
-  num_of_iterations: z.int().min(1).max(1000).default(2),
-  /** Passes over a silo's training images in one iteration. */
-  epochs: z.int().min(1).max(1000).default(5),
-  lr: z.number().positive().max(10).default(0.01),
-  /** Images in one step of gradient descent. */
-  batch_size: z.int().min(1).max(512).default(32),
-  dp: z
-    .boolean()
-    .default(false)
-    .refine(
-      (dp) => !dp,
-      notBuilt('differential privacy (dp: true)', 'set dp: false; training without it gives no privacy guarantee'),
-    ),
-  dp_target_epsilon: z.number().positive().default(50),
-  dp_target_delta: z.number().positive().max(1).default(1e-5),
-  dp_max_grad_norm: z.number().positive().default(1),
-  dp_noise_multiplier: z.number().nonnegative().optional(),
-  /** Seed of everything random: initial model, order of images, dropout, bootstrap. */
-  seed: z.int().nonnegative().default(31415),
-  /** Edge of the square images in pixels, a multiple of 8. */
-  image_size: z.int().min(16).max(1024).multipleOf(8).default(224),
-  /** Output channels of the three convolutions, multiples of 8. */
-  channels: z.tuple([channelCount, channelCount, channelCount]).default([32, 64, 128]),
-  /** Units of the hidden dense layer, a multiple of 32. */
-  hidden: z.int().min(32).max(4096).multipleOf(32).default(256),
-  /** Momentum of SGD; starts anew in each iteration, as in the example. */
-  momentum: z.number().min(0).lt(1).default(0.9),
-  /** `examples`: silos count by their training images. `mean`: all the same, as in the example. */
-  aggregation: z.enum(['examples', 'mean']).default('examples'),
-  strategy: z.enum(['fedavg', 'fedavgm']).default('fedavg'),
-  server_lr: z.number().positive().default(1),
-  server_momentum: z.number().min(0).lt(1).default(0.9),
-  /** FedProx: pull of a silo's weights towards the global model (Li et al., MLSys 2020); 0 is off. */
-  proximal_mu: z.number().nonnegative().default(0),
-  /** An iteration goes on with this many silos; by default all are needed. */
-  min_silos: z.int().positive().optional(),
-  /** A score from here on counts as pneumonia in sensitivity and specificity. */
-  threshold: z.number().min(0).max(1).default(0.5),
-  /** What to train besides, for comparison: each hospital alone; all data pooled (one machine only: it breaks the silos). */
-  baselines: z.array(z.enum(['alone', 'pooled'])).default([]),
 });
 
 /** The last step takes one evaluation of each silo and iteration as an input on its command line, which has a limit. */

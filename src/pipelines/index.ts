@@ -3,4 +3,5 @@ export { nearest, parseConfig } from './check-config.ts';
 export { type PneumoniaConfig, pneumoniaConfigSchema, type UploadConfig, uploadConfigSchema } from './config.ts';
 export { type Graph, graphHash, graphSchema, type Step, type StepInput } from './graph.ts';
 export { pneumoniaGraph } from './pneumonia.ts';
+export { networkName, optimiserOf, scheduleOf, type Training } from './training.ts';
 export { uploadGraph } from './upload-data.ts';

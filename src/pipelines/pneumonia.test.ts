@@ -81,6 +81,64 @@ test('baselines add a model of each hospital alone and of all data pooled, evalu
   ]);
 });
 
+test('a training step has every parameter of its training; comparisons have one schedule of the same length', () => {
+  const graph = graphOf(
+    (config) => `${config}
+  baselines: [pooled]
+  optimizer: {kind: sgd, nesterov: true}
+  lr_schedule: {kind: cosine, warmup_epochs: 1}
+  class_weights: balanced
+  threshold: sensitivity:0.95`,
+  );
+  const parameters = (id: string) => graph.steps.find((step) => step.id === id)!.parameters;
+  const { metrics_prefix: _name, ...second } = parameters('iteration_2_silo1_training');
+  assert.deepEqual(second, {
+    iteration_num: 2,
+    num_of_iterations: 2,
+    epochs: 5,
+    lr: 0.01,
+    lr_schedule: { kind: 'cosine', min_factor: 0, warmup_epochs: 1 },
+    batch_size: 32,
+    optimizer: { kind: 'sgd', momentum: 0.9, nesterov: true, weight_decay: 0 },
+    class_weights: 'balanced',
+    proximal_mu: 0,
+    seed: 31415,
+  });
+  const { iteration_num: first, num_of_iterations: iterations, epochs } = parameters('pooled_training');
+  assert.deepEqual([first, iterations, epochs], [1, 1, 10]);
+  assert.equal(parameters('iteration_1_silo0_evaluation')['threshold'], 0.5);
+  assert.deepEqual(parameters('evidence')['training'], {
+    recipe: 'seed',
+    network: 'pneumonia',
+    optimizer: second['optimizer'],
+    lr_schedule: second['lr_schedule'],
+    class_weights: 'balanced',
+    threshold: 'sensitivity:0.95',
+  });
+});
+
+test('with early stopping an aggregation knows how its checkpoint did on the validation images', () => {
+  const graph = graphOf((config) => `${config}\n  early_stopping: {patience: 3}`);
+  const aggregation = (iteration: number) => graph.steps.find(({ id }) => id === `iteration_${iteration}_aggregation`)!;
+  const evaluations = (iteration: number) =>
+    Object.entries(aggregation(iteration).inputs).filter(([name]) => name.startsWith('evaluation_'));
+  assert.deepEqual(evaluations(1), []);
+  assert.deepEqual(
+    evaluations(2),
+    [0, 1, 2].map((i) => [
+      `evaluation_${i + 1}`,
+      { from: 'step', step: `iteration_1_silo${i}_evaluation`, output: 'evaluation' },
+    ]),
+  );
+  assert.equal(aggregation(2).parameters['patience'], 3);
+  assert.deepEqual(
+    graphOf().steps.flatMap(({ component, inputs }) =>
+      component === 'aggregate-model-weights' ? Object.keys(inputs) : [],
+    ),
+    [1, 2].flatMap(() => ['checkpoint', 'input_silo_1', 'input_silo_2', 'input_silo_3']),
+  );
+});
+
 test('data upload: one step a silo, with the secrets and network only where the source is Kaggle', () => {
   const upload = (data: string) =>
     uploadGraph(

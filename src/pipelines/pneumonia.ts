@@ -2,9 +2,10 @@
  * @file The pneumonia pipeline: for each iteration one training step in every silo, one aggregation at the orchestrator, and one
  * evaluation in every silo; at the end the evidence. The Azure ML example's graph, with preparation, evaluation and comparisons.
  */
-import { pneumoniaNetwork } from '../engine/index.ts';
+import { DEFAULT_THRESHOLD } from '../reports/index.ts';
 import type { PneumoniaConfig, Silo } from './config.ts';
 import { checkGraph, type Graph, type Step, type StepDraft, type StepInput, step } from './graph.ts';
+import { networkName, networkOf, optimiserOf, scheduleOf } from './training.ts';
 
 /** The run's own folder in a datastore; `${{name}}` is the run, as in Azure ML. */
 const outputPath = (datastore: string, output: string, iteration?: number): string =>
@@ -31,25 +32,20 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
   };
 
   for (const silo of silos) add(preparation(silo, training.image_size, optional));
-  const network = pneumoniaNetwork({
-    imageSize: training.image_size,
-    channels: training.channels,
-    hidden: training.hidden,
-  });
   const initial = add({
     id: 'initial_model',
     component: 'initial-model',
     compute: orchestrator.compute,
     inputs: {},
     outputs: { model: outputPath(orchestrator.datastore, 'initial_model') },
-    parameters: { network: JSON.parse(JSON.stringify(network)), seed: training.seed },
+    parameters: { network: JSON.parse(JSON.stringify(networkOf(training))), seed: training.seed },
   });
 
   const trainingStep = (
     id: string,
     name: string,
     draft: Pick<StepDraft, 'compute' | 'inputs' | 'outputs'> & Partial<Step>,
-    rounds: { iteration: number; epochs: number },
+    rounds: { iteration: number; iterations: number; epochs: number },
   ) =>
     add({
       id,
@@ -58,10 +54,13 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
       parameters: {
         metrics_prefix: name,
         iteration_num: rounds.iteration,
+        num_of_iterations: rounds.iterations,
         epochs: rounds.epochs,
         lr: training.lr,
+        lr_schedule: scheduleOf(training),
         batch_size: training.batch_size,
-        momentum: training.momentum,
+        optimizer: optimiserOf(training),
+        class_weights: training.class_weights,
         proximal_mu: training.proximal_mu,
         seed: training.seed,
       },
@@ -85,7 +84,8 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
         metrics_prefix: silo.name,
         ...(iteration === undefined ? {} : { iteration_num: iteration }),
         batch_size: training.batch_size,
-        threshold: training.threshold,
+        // Where a rule chooses the threshold, it does so from the counts of all hospitals, at the end.
+        threshold: typeof training.threshold === 'number' ? training.threshold : DEFAULT_THRESHOLD,
         seed: training.seed,
       },
       optional,
@@ -94,6 +94,11 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
     evidenceInputs[`evaluation_${number}_${iteration ?? 'comparison'}`] = outputOf(id, 'evaluation', optional);
   };
 
+  const { early_stopping: stopping } = training;
+  const evaluationsOf = (iteration: number): Record<string, StepInput> =>
+    Object.fromEntries(
+      silos.map((_, index) => [`evaluation_${index + 1}`, evidenceInputs[`evaluation_${index + 1}_${iteration}`]!]),
+    );
   let checkpoint = outputOf(initial, 'model');
   for (let iteration = 1; iteration <= training.num_of_iterations; iteration++) {
     const updates: Record<string, StepInput> = {};
@@ -112,7 +117,7 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
             ...(silo.instance_type === undefined ? {} : { instance_type: silo.instance_type }),
           },
         },
-        { iteration, epochs: training.epochs },
+        { iteration, iterations: training.num_of_iterations, epochs: training.epochs },
       );
       updates[`input_silo_${index + 1}`] = outputOf(id, 'model', optional);
     }
@@ -120,7 +125,7 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
       id: `iteration_${iteration}_aggregation`,
       component: 'aggregate-model-weights',
       compute: orchestrator.compute,
-      inputs: { checkpoint, ...updates },
+      inputs: { checkpoint, ...updates, ...(stopping && iteration > 1 ? evaluationsOf(iteration - 1) : {}) },
       outputs: { aggregated_output: outputPath(orchestrator.datastore, 'aggregated_output', iteration) },
       parameters: {
         iteration_num: iteration,
@@ -129,6 +134,7 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
         server_lr: training.server_lr,
         server_momentum: training.server_momentum,
         silos: silos.map((silo) => silo.name),
+        ...(stopping ? { patience: stopping.patience } : {}),
       },
       ...(optional ? { minInputs: { prefix: 'input_silo_', count: minSilos } } : {}),
     });
@@ -138,7 +144,7 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
   }
 
   const comparisons: Record<string, StepInput> = {};
-  const whole = { iteration: 1, epochs: training.num_of_iterations * training.epochs };
+  const whole = { iteration: 1, iterations: 1, epochs: training.num_of_iterations * training.epochs };
   if (training.baselines.includes('alone')) {
     for (const silo of silos) {
       const id = trainingStep(
@@ -192,8 +198,18 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
     parameters: {
       num_of_iterations: training.num_of_iterations,
       silos: silos.map((silo) => silo.name),
-      training: Object.fromEntries(
-        Object.entries(training).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])),
+      training: {
+        recipe: training.recipe,
+        network: networkName(training),
+        optimizer: optimiserOf(training),
+        lr_schedule: scheduleOf(training),
+        class_weights: training.class_weights,
+        threshold: training.threshold,
+      },
+      config: Object.fromEntries(
+        Object.entries({ ...training, network: networkName(training) }).flatMap(([key, value]) =>
+          value === undefined ? [] : [[key, value]],
+        ),
       ),
       seed: training.seed,
     },

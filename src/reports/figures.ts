@@ -16,6 +16,13 @@ export type Interval = z.infer<typeof intervalSchema>;
 export const confusionSchema = z.object({ tp: count, fp: count, tn: count, fn: count });
 export type Confusion = z.infer<typeof confusionSchema>;
 
+export const addConfusion = (a: Confusion, b: Confusion): Confusion => ({
+  tp: a.tp + b.tp,
+  fp: a.fp + b.fp,
+  tn: a.tn + b.tn,
+  fn: a.fn + b.fn,
+});
+
 /** The figures of one set of images. Intervals are 95 %, from the bootstrap (see `bootstrap.ts`). */
 export const figuresSchema = z.object({
   /** Images. */

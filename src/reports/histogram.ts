@@ -19,6 +19,10 @@ export function binOf(probability: number): number {
   return Math.min(HISTOGRAM_BINS - 1, Math.max(0, bin));
 }
 
+/** The lowest probability of a bin; the first bin is open, so 0. */
+export const edgeOf = (bin: number): number =>
+  bin === 0 ? 0 : 1 / (1 + Math.exp(LOGIT_LIMIT - (bin * 2 * LOGIT_LIMIT) / HISTOGRAM_BINS));
+
 /** The probability at the middle of a bin. */
 export function probabilityOf(bin: number): number {
   const logit = ((bin + 0.5) * 2 * LOGIT_LIMIT) / HISTOGRAM_BINS - LOGIT_LIMIT;

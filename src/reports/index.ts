@@ -16,3 +16,11 @@ export { poolEvaluations } from './pool.ts';
 export { renderReport } from './report.ts';
 export { type ComparisonRow, type Missing, missingSchema, type ReportData, reportDataSchema } from './report-data.ts';
 export { comparisonTable } from './table.ts';
+export {
+  atOperatingPoint,
+  chooseThreshold,
+  DEFAULT_THRESHOLD,
+  type OperatingPoint,
+  type ThresholdRule,
+  thresholdRuleSchema,
+} from './threshold.ts';

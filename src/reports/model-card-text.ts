@@ -77,7 +77,7 @@ function data({ hospitals }: ModelCard): string {
 ${table([['hospital', ...splits, 'images used'], ...rows])}`;
 }
 
-function figures({ hospitals, test }: ModelCard): string {
+function figures({ model: { thresholdBy }, hospitals, test }: ModelCard): string {
   const rows = [
     ['all hospitals', test] as const,
     ...hospitals.map((hospital) => [hospital.name, hospital.test] as const),
@@ -94,7 +94,7 @@ function figures({ hospitals, test }: ModelCard): string {
     whole(each.n),
     whole(each.patients),
   ]);
-  return `With 95 % intervals that know patients. A score from ${test.threshold} on counts as pneumonia.
+  return `With 95 % intervals that know patients. A score from ${Number(test.threshold.toPrecision(4))} on counts as pneumonia: ${thresholdBy}.
 
 ${table([head, ...body])}${notes.length > 0 ? `\n\n${list(notes)}` : ''}`;
 }
@@ -106,10 +106,11 @@ function figure(figures: Figures, metric: IntervalMetric): string {
   return value === null ? '-' : `${fraction(value)}${ci95 ? ` ${interval(ci95)}` : ''}`;
 }
 
-function training({ training: settings }: ModelCard): string {
+function training({ model: { stoppedEarly }, training: settings }: ModelCard): string {
   const shown = Object.entries(settings).filter(([key]) => settings['dp'] === true || !key.startsWith('dp_'));
   const lines = shown.map(([key, value]) => `  ${key}: ${JSON.stringify(value)}`);
-  return `The keys of fedrad's config.yaml, defaults filled in:
+  const stop = stoppedEarly ? ' Early stopping ended it before the last planned iteration.' : '';
+  return `The keys of fedrad's config.yaml, defaults filled in.${stop}
 
 \`\`\`yaml
 training_parameters:

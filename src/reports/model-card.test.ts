@@ -28,6 +28,8 @@ const card: ModelCard = {
     chosen: 'best',
     iteration: 3,
     bestBy: 'validation AUROC, pooled over the hospitals',
+    thresholdBy: 'fixed beforehand',
+    stoppedEarly: false,
   },
   synthetic: false,
   network: {

@@ -18,6 +18,9 @@ export const modelCardSchema = z.strictObject({
     iteration: z.int().positive(),
     /** What the best one was chosen by. */
     bestBy: z.string().max(200),
+    /** How its threshold came about. */
+    thresholdBy: z.string().max(200),
+    stoppedEarly: z.boolean(),
   }),
   /** Phantoms, not patients. */
   synthetic: z.boolean(),

@@ -3,7 +3,7 @@ import { fail, openRng } from '../base/index.ts';
 import { bootstrap, type ScoredSample, type Stratum } from './bootstrap.ts';
 import { calibrationBins, expectedCalibrationError } from './calibration.ts';
 import {
-  type Confusion,
+  addConfusion,
   type DesignEffect,
   INTERVAL_METRICS,
   type PooledEvaluation,
@@ -33,7 +33,7 @@ export function poolEvaluations(
   perSilo.forEach((silo, index) => {
     check(silo, threshold, `evaluation of hospital ${index + 1} of ${perSilo.length}`);
   });
-  const confusion = perSilo.reduce(addConfusion, { tp: 0, fp: 0, tn: 0, fn: 0 });
+  const confusion = perSilo.map((silo) => silo.confusion).reduce(addConfusion, { tp: 0, fp: 0, tn: 0, fn: 0 });
   const counts = {
     negatives: sumBins(perSilo.map(({ histogram }) => histogram.negatives)),
     positives: sumBins(perSilo.map(({ histogram }) => histogram.positives)),
@@ -117,13 +117,6 @@ function aurocWithin(perSilo: readonly SplitEvaluation[]): number | null {
   }
   return pairs === 0 ? null : wins / pairs;
 }
-
-const addConfusion = (a: Confusion, b: { confusion: Confusion }): Confusion => ({
-  tp: a.tp + b.confusion.tp,
-  fp: a.fp + b.confusion.fp,
-  tn: a.tn + b.confusion.tn,
-  fn: a.fn + b.confusion.fn,
-});
 
 const sumBins = (histograms: readonly (readonly number[])[]): number[] =>
   Array.from({ length: HISTOGRAM_BINS }, (_, bin) => histograms.reduce((sum, bins) => sum + bins[bin]!, 0));

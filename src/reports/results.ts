@@ -49,7 +49,7 @@ export function headline(data: ReportData): Markup {
     }</li>`;
   };
   return html`<ul class="headline">${entry('AUROC', 'auroc')}${entry('Sensitivity', 'sensitivity')}${entry('Specificity', 'specificity')}${entry('Accuracy', 'accuracy')}</ul>
-<p class="lead">${row.label}, on ${plural(evaluation.n, 'test image')} of ${plural(evaluation.patients, 'patient')} from ${plural('silos' in evaluation ? evaluation.silos : data.hospitals.length, 'hospital')}; ${whole(evaluation.positives)} of the images (${percent(evaluation.positives, evaluation.n)}) are labelled pneumonia. An image is called pneumonia where its predicted probability is at least ${evaluation.threshold}.</p>`;
+<p class="lead">${row.label}, on ${plural(evaluation.n, 'test image')} of ${plural(evaluation.patients, 'patient')} from ${plural('silos' in evaluation ? evaluation.silos : data.hospitals.length, 'hospital')}; ${whole(evaluation.positives)} of the images (${percent(evaluation.positives, evaluation.n)}) are labelled pneumonia. An image is called pneumonia where its predicted probability is at least ${Number(evaluation.threshold.toPrecision(4))}.</p>`;
 }
 
 /** All models on the same test images. */

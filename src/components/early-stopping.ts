@@ -1,0 +1,45 @@
+/**
+ * @file Early stopping in a federation. The graph of steps is static, so a federation stops by standing still: the aggregation marks
+ * its model as the last one, and what follows hands it on unchanged.
+ *
+ * The aggregation of iteration k knows the evaluations of iteration k - 1, which run beside the training of k: it stops once the best
+ * of these is `patience` iterations old, and uses the updates of k all the same. What lies beside the model goes to every hospital: the
+ * pooled AUROC and loss of each iteration, and nothing of a single hospital.
+ */
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { isBetter } from './evidence.ts';
+
+const STATE_FILE = 'early-stopping.json';
+
+const stateSchema = z.strictObject({
+  /** Pooled validation figures of each iteration's model. */
+  iterations: z.array(z.strictObject({ auroc: z.number().nullable(), logLoss: z.number().nullable() })),
+  /** The iteration whose model is the last one. */
+  stoppedAfter: z.int().positive().optional(),
+});
+
+export type EarlyStoppingState = z.infer<typeof stateSchema>;
+
+/** The state beside a model; an empty one where there is none. */
+export async function readEarlyStopping(folder: string): Promise<EarlyStoppingState> {
+  const file = join(folder, STATE_FILE);
+  return existsSync(file) ? stateSchema.parse(JSON.parse(await readFile(file, 'utf8'))) : { iterations: [] };
+}
+
+export const writeEarlyStopping = (folder: string, state: EarlyStoppingState): Promise<void> =>
+  writeFile(join(folder, STATE_FILE), `${JSON.stringify(state)}\n`);
+
+/** The state after the evaluation of one more iteration, at the aggregation of `iteration`. */
+export function afterEvaluation(
+  { iterations }: EarlyStoppingState,
+  evaluated: EarlyStoppingState['iterations'][number],
+  { iteration, patience }: { iteration: number; patience: number },
+): EarlyStoppingState {
+  const all = [...iterations, { auroc: evaluated.auroc, logLoss: evaluated.logLoss }];
+  const best = all.reduce((a, b, index) => (isBetter(b, all[a]!) ? index : a), 0);
+  const stops = all.length - 1 - best >= patience;
+  return { iterations: all, ...(stops ? { stoppedAfter: iteration } : {}) };
+}
