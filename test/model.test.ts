@@ -18,7 +18,7 @@ async function trained(context: TestContext): Promise<{ cli: Cli; run: string; i
   await cli.ok('provision');
   await cli.write('upload.yaml', uploadConfig('phantom:60', '', 1));
   await cli.ok('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', 'upload.yaml', '--wait');
-  await cli.write('config.yaml', pneumoniaConfig('', 1));
+  await cli.write('config.yaml', pneumoniaConfig('  threshold: 0.4\n', 1));
   const { id: run } = JSON.parse(await cli.ok('submit', 'pneumonia', '--config', 'config.yaml', '--wait', '--json'));
   const folder = join(cli.home, 'workspaces/aml-fldemo/datastores/datastore_silo0/federated_learning/pneumonia/test');
   const images = (await readdir(folder, { recursive: true }))
@@ -46,6 +46,8 @@ test('a model has its card, is exported, and shows what it saw', async (context)
     assert.equal(result.sha256, sha256(bytes));
     const { metadata } = decodeSafetensors(bytes, 'm.safetensors');
     assert.deepEqual([metadata['run'], metadata['model_sha256']], [run, result.modelSha256]);
+    const card = JSON.parse(await readFile(join(cli.folder, 'm-card.json'), 'utf8'));
+    assert.deepEqual([metadata['threshold'], card.test.threshold], ['0.4', 0.4]);
     // The exported file is a model of fedrad too, and has its card.
     const again = JSON.parse(await cli.ok('model', 'predict', '--model', './m.safetensors', '--json', images[0]!));
     assert.equal(again[0].probability, scores[0]);
