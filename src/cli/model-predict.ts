@@ -1,9 +1,10 @@
 /** @file `fedrad model predict`: the probability of pneumonia for single images, and where the model saw it. */
 import { access, mkdir, writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { fail } from '../base/index.ts';
 import { readModel } from '../components/index.ts';
+import { CAM_METHODS, type CamMethod } from '../engine/index.ts';
 import { drawOverlay } from '../radiographs/index.ts';
 import { DEFAULT_THRESHOLD } from '../reports/index.ts';
 import { printJson, table } from './context.ts';
@@ -14,6 +15,7 @@ import { scoreImages } from './score-images.ts';
 interface PredictOptions extends ModelChoice {
   readonly threshold?: number;
   readonly explain?: string;
+  readonly explainMethod: CamMethod;
   readonly json?: boolean;
 }
 
@@ -23,7 +25,12 @@ export function addPredictCommand(group: Command): void {
     .option(...thresholdOption)
     .option(
       '--explain <folder>',
-      'write a picture for each image into this folder: where the model saw what speaks for pneumonia (class activation map, HiResCAM), relative to the highest value in that image; each picture holds the radiograph itself',
+      'write a picture for each image into this folder: where the model saw what speaks for pneumonia (class activation map), relative to the highest value in that image; each picture holds the radiograph itself',
+    )
+    .addOption(
+      new Option('--explain-method <method>', 'how the map is made (Selvaraju et al. 2017; Draelos and Carin 2020)')
+        .choices(CAM_METHODS)
+        .default('grad-cam'),
     )
     .option('--json', 'print as JSON')
     .addHelpText(
@@ -41,6 +48,7 @@ Example:
       const drawn = new Map<number, string>();
       const scored = await scoreImages(model, images, {
         threshold,
+        method: options.explainMethod,
         ...(pictures && {
           onMap: async (index, map) => {
             // Never over a file that has come to lie there meanwhile.

@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { messageOf } from '../base/index.ts';
 import type { ModelFile } from '../components/index.ts';
-import { classActivationMaps, openEngine } from '../engine/index.ts';
+import { type CamMethod, classActivationMaps, openEngine } from '../engine/index.ts';
 import { decodeRadiograph, type OverlayMap } from '../radiographs/index.ts';
 
 const BATCH_SIZE = 32;
@@ -17,6 +17,8 @@ export interface Scored {
 export interface ScoreOptions {
   /** A score from here on counts as pneumonia. */
   readonly threshold: number;
+  /** How the maps are made. Default Grad-CAM. */
+  readonly method?: CamMethod;
   /** Is given the map of each image that could be read, by its index in `paths`. */
   readonly onMap?: (index: number, map: OverlayMap) => Promise<void>;
 }
@@ -25,7 +27,7 @@ export interface ScoreOptions {
 export async function scoreImages(
   { network, parameters }: ModelFile,
   paths: readonly string[],
-  { threshold, onMap }: ScoreOptions,
+  { threshold, onMap, method = 'grad-cam' }: ScoreOptions,
 ): Promise<Scored[]> {
   const engine = await openEngine(network, { threads: Math.min(availableParallelism(), 8), batchSize: BATCH_SIZE });
   try {
@@ -50,7 +52,7 @@ export async function scoreImages(
       if (onMap && readable.length > 0) {
         const features = engine.features(images);
         const { width, height } = features.shape;
-        const maps = classActivationMaps(network, parameters, features);
+        const maps = classActivationMaps(network, parameters, features, method);
         for (const [at, { index }] of readable.entries()) {
           const values = maps.subarray(at * width * height, (at + 1) * width * height);
           await onMap(index, { values, width, height, probability: probabilities[at]! });

@@ -70,7 +70,7 @@ for (const [title, network] of tails) {
     const engine = await openEngine(network, { threads: 1, batchSize: 2 });
     engine.load(parameters);
     const { shape, data } = engine.features(batch.images);
-    const maps = classActivationMaps(network, parameters, { shape, data });
+    const maps = classActivationMaps(network, parameters, { shape, data }, 'hires-cam');
     const tail = tailOf(network, parameters);
     assert.deepEqual(shape, tail.shape);
     const [all, channels, pixels] = [elements(shape), shape.channels, shape.height * shape.width];
@@ -148,7 +148,7 @@ for (const [title, network, steps] of [
       `not trained: ${probabilities}`,
     );
     const features = engine.features(images);
-    const maps = classActivationMaps(network, engine.parameters(), features);
+    const maps = classActivationMaps(network, engine.parameters(), features, 'grad-cam');
     const { height, width } = features.shape;
     for (const [image, { x, y }] of discs.entries()) {
       const map = maps.subarray(image * height * width, (image + 1) * height * width);
@@ -162,3 +162,28 @@ for (const [title, network, steps] of [
     await engine.close();
   });
 }
+
+test('Grad-CAM weighs a channel by the mean of its gradient; behind the mean over the image both methods agree', () => {
+  const uniform = lcg(5);
+  for (const [title, network] of tails.slice(0, 2)) {
+    const { parameters } = drawnCase(network, 1, 7);
+    const { shape, logOdds } = tailOf(network, parameters);
+    const [pixels, { channels }] = [shape.height * shape.width, shape];
+    const features = Float64Array.from({ length: elements(shape) }, () => Math.fround(uniform() * 2 - 0.7));
+    const { gradient } = logOdds(features);
+    const data = Float32Array.from(features, (_, e) => features[(e % channels) * pixels + Math.floor(e / channels)]!);
+    const [grad, hires] = (['grad-cam', 'hires-cam'] as const).map((method) =>
+      classActivationMaps(network, parameters, { shape, data }, method),
+    ) as [Float32Array, Float32Array];
+    for (let at = 0; at < pixels; at++) {
+      let sum = 0;
+      for (let c = 0; c < channels; c++) {
+        const channel = gradient.subarray(c * pixels, (c + 1) * pixels);
+        sum += (channel.reduce((a, b) => a + b, 0) / pixels) * features[c * pixels + at]!;
+      }
+      assert.ok(Math.abs(grad[at]! - Math.max(0, sum)) < 1e-6, title);
+    }
+    const alike = grad.every((value, at) => Math.abs(value - hires[at]!) < 1e-6);
+    assert.equal(alike, title === 'mean over the image');
+  }
+});

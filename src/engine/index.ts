@@ -9,7 +9,7 @@ export {
   type StepOptions,
   type StepResult,
 } from './engine.ts';
-export { classActivationMaps, type FeatureMaps } from './explain.ts';
+export { CAM_METHODS, type CamMethod, classActivationMaps, type FeatureMaps } from './explain.ts';
 export { elements, flatten, isBuffer, type NetworkGraph, type Node, nodeParameters, type Shape } from './graph.ts';
 export { initialParameters } from './initial.ts';
 export { type Layer, layerSchema } from './layers.ts';
