@@ -1,6 +1,6 @@
-/** @file Builds what is published: plain JavaScript in dist/, and the kernels. Tests stay out. */
+/** @file Builds what is published: plain JavaScript in dist/ with the one file of Python, and the kernels. Tests stay out. */
 import { execFileSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -12,4 +12,6 @@ execFileSync(
     stdio: 'inherit',
   },
 );
+const trainer = join('components', 'pytorch', 'train_in_silo.py');
+cpSync(join(root, 'src', trainer), join(root, 'dist', trainer));
 await import('./build-kernels.ts');

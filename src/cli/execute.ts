@@ -5,8 +5,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { detectSandbox, localBackend, type Outcome } from '../backends/index.ts';
 import { fail } from '../base/index.ts';
+import { describeTorch, findTorch } from '../components/index.ts';
 import { openEngine, pneumoniaNetwork } from '../engine/index.ts';
-import { graphHash } from '../pipelines/index.ts';
+import { type Graph, graphHash } from '../pipelines/index.ts';
 import { openWorkspace, type RunHistory } from '../workspace/index.ts';
 import { progressPrinter } from './progress.ts';
 import { makeReport } from './report.ts';
@@ -36,14 +37,19 @@ export async function executeRun(
     fail(runFiles(home, runId).graph, 'it is not the graph that was submitted: its hash differs', 'submit again');
   }
   const workspace = await openWorkspace(home, { workspaceName: run.workspace });
+  const torch = trainsInPytorch(graph) ? await findTorch(`run ${runId}`) : undefined;
+  const sandbox = detectSandbox();
+  if (torch && sandbox !== 'bubblewrap')
+    console.error('note: without bubblewrap Python is not confined: it can read what you can (apt install bubblewrap)');
   const backend = localBackend({
     workspace,
     history,
     runFolder: (id) => runFolder(home, id),
-    sandbox: detectSandbox(),
+    sandbox,
     stepProgram: join(programFolder, 'fedrad-step.js'),
     ...(options.cores === undefined ? {} : { cores: options.cores }),
-    kernels: await describeKernels(),
+    kernels: [await describeKernels(), ...(torch ? [describeTorch(torch)] : [])].join('; '),
+    ...(torch ? { torch } : {}),
     now: () => new Date(),
   });
   const interrupt = new AbortController();
@@ -64,6 +70,9 @@ export async function executeRun(
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
 }
+
+const trainsInPytorch = ({ steps }: Graph): boolean =>
+  steps.some(({ component }) => component === 'train-in-silo-pytorch');
 
 /** Which arithmetic the engine has on this machine, in a few words. */
 async function describeKernels(): Promise<string> {

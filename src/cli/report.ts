@@ -95,7 +95,7 @@ function reportData(
       })),
     ]),
     hospitals: silos.map(({ name }) => hospitalData(name, best)),
-    training: trainingFacts(config, evidence),
+    training: [...trainingFacts(config, evidence), ...trainerFacts(config)],
     privacy: missing(
       'no differential privacy and no secure aggregation in this run: the orchestrator sees the updates',
     ),
@@ -252,6 +252,16 @@ const optionWords = ({ kind, ...options }: { kind: string } & Record<string, unk
       .filter(([, value]) => value !== 0 && value !== false)
       .map(([name, value]) => `${name.replaceAll('_', ' ')} ${Array.isArray(value) ? value.join(' and ') : value}`),
   ].join(', ');
+
+/** Who trained in PyTorch; nothing where nobody did. */
+function trainerFacts({ federated_learning: { silos } }: PneumoniaConfig): ReportData['training'] {
+  return silos
+    .filter(({ trainer }) => trainer === 'pytorch')
+    .map(({ name, process_count_per_instance: processes = 1 }) => ({
+      name: `Trainer of ${name}`,
+      value: `PyTorch, ${processes} process${processes === 1 ? '' : 'es'}`,
+    }));
+}
 
 function stepRows(
   state: RunState,

@@ -20,6 +20,7 @@ import {
   type Workspace,
   type WorkspaceName,
 } from '../workspace/index.ts';
+import { checkTrainers } from './check-trainers.ts';
 import { checkPneumoniaConfig, checkUploadConfig } from './check-workspace.ts';
 import { homeOf, printJson, table } from './context.ts';
 import { createRun } from './create-run.ts';
@@ -72,12 +73,14 @@ export function addSubmitCommands(root: Command): void {
     .action((options: SubmitOptions, command: Command) =>
       submit(options, homeOf(command), 'pneumonia', (text, file) => {
         const config = parseConfig(text, pneumoniaConfigSchema, file);
-        for (const key of unusedKeys(config))
-          console.error(`note: ${file}: ${key} is for Azure ML and has no effect on this machine`);
+        for (const key of unusedKeys(config)) console.error(`note: ${file}: ${key} has no effect on this machine`);
         return {
           aml: config.aml,
           graph: pneumoniaGraph(config),
-          check: (workspace) => checkPneumoniaConfig(config, workspace, file, options.offline ?? false),
+          check: async (workspace) => {
+            await checkPneumoniaConfig(config, workspace, file, options.offline ?? false);
+            if (!options.offline) await checkTrainers(config, file);
+          },
         };
       }),
     );
@@ -122,14 +125,17 @@ async function submit(
   if (outcome !== undefined) process.exitCode = outcome;
 }
 
-/** Keys that mean something to Azure ML only: here a step is one process on the silo's first compute. */
+/** Keys that mean something elsewhere only: here a step runs on one machine, the silo's first compute. */
 function unusedKeys({ federated_learning: { silos } }: PneumoniaConfig): string[] {
   return silos.flatMap((silo, index) => {
     const at = `federated_learning.silos[${index}]`;
     return [
-      ...(silo.instance_count === undefined ? [] : [`${at}.instance_count`]),
-      ...(silo.instance_type === undefined ? [] : [`${at}.instance_type`]),
-      ...silo.computes.slice(1).map((_, position) => `${at}.computes[${position + 1}]`),
+      ...(silo.instance_count === undefined ? [] : [`${at}.instance_count is for Azure ML and`]),
+      ...(silo.instance_type === undefined ? [] : [`${at}.instance_type is for Azure ML and`]),
+      ...silo.computes.slice(1).map((_, position) => `${at}.computes[${position + 1}] is for Azure ML and`),
+      ...(silo.process_count_per_instance === undefined || silo.trainer === 'pytorch'
+        ? []
+        : [`${at}.process_count_per_instance is for trainer: pytorch and`]),
     ];
   });
 }

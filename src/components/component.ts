@@ -10,6 +10,8 @@ export interface Needs {
   readonly decoder?: boolean;
   /** Computes on several threads when it is given them. */
   readonly threads?: boolean;
+  /** Starts a Python with PyTorch. */
+  readonly pytorch?: boolean;
 }
 
 export interface ComponentSpec {

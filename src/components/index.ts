@@ -5,6 +5,7 @@ export { type Evidence, evidenceSchema } from './evidence.ts';
 export { type StepMessage, stepMessageSchema } from './messages.ts';
 export { readModelCard, writeModelCard } from './model-card-file.ts';
 export { LABELS, MODEL_FILE, type ModelFile, modelMetadata, readModel } from './model-file.ts';
+export { describeTorch, findTorch, type Torch } from './pytorch/find-torch.ts';
 export { COMPONENTS, type ComponentName, componentNameSchema } from './specs.ts';
 export { type StepArguments, stepArguments } from './step-arguments.ts';
 export { REFUSED, runStep } from './step-process.ts';

@@ -44,6 +44,11 @@ export const trainParameters = z.strictObject({
   seed,
 });
 
+export const pytorchTrainParameters = trainParameters.extend({
+  /** Processes of PyTorch, on one machine; with GPUs one for each. */
+  process_count_per_instance: z.int().positive(),
+});
+
 export const aggregateParameters = z.strictObject({
   iteration_num: z.int().positive(),
   aggregation: z.enum(['examples', 'mean']),
@@ -107,6 +112,14 @@ export const COMPONENTS = {
     parameters: trainParameters,
     needs: { threads: true },
     load: () => import('./train-in-silo.ts'),
+  },
+  'train-in-silo-pytorch': {
+    description: "Train the global model on one hospital's images in PyTorch, on GPUs where there are some",
+    inputs: ['data_*', 'checkpoint'],
+    outputs: ['model'],
+    parameters: pytorchTrainParameters,
+    needs: { threads: true, pytorch: true },
+    load: () => import('./train-in-silo-pytorch.ts'),
   },
   'aggregate-model-weights': {
     description: "Check the silos' updates and make the next global model",

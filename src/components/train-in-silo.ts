@@ -3,27 +3,19 @@ import type { z } from 'zod';
 import { hasSecondMoments, openEngine, train } from '../engine/index.ts';
 import { type PreparedImages, readPrepared } from '../radiographs/index.ts';
 import { inputPath, inputsWithPrefix, outputPath, type StepContext } from './component.ts';
-import { readEarlyStopping } from './early-stopping.ts';
-import { copyModel, readModel, writeModel } from './model-file.ts';
+import { handOn } from './hand-on.ts';
+import { readModel, writeModel } from './model-file.ts';
 import type { trainParameters } from './specs.ts';
 import { writeUpdateNote } from './update-file.ts';
 
 export async function run(context: StepContext<z.infer<typeof trainParameters>>): Promise<void> {
   const { parameters, report, threads } = context;
   const { metrics_prefix: silo, iteration_num: iteration, epochs, batch_size: batchSize } = parameters;
+  if (await handOn(context, silo)) return;
   const sets: PreparedImages[] = [];
   for (const [, folder] of inputsWithPrefix(context, 'data_')) sets.push(await readPrepared(folder, 'train'));
   const data = joined(sets);
-  const checkpoint = inputPath(context, 'checkpoint');
-  const { stoppedAfter } = await readEarlyStopping(checkpoint);
-  if (stoppedAfter !== undefined) {
-    const folder = outputPath(context, 'model');
-    await copyModel(checkpoint, folder);
-    await writeUpdateNote(folder, { silo, examples: data.labels.length });
-    report.note(`early stopping: training ended after iteration ${stoppedAfter}; the model is handed on unchanged`);
-    return;
-  }
-  const { network, parameters: global } = await readModel(checkpoint);
+  const { network, parameters: global } = await readModel(inputPath(context, 'checkpoint'));
   const { optimizer: optimiser } = parameters;
   const engine = await openEngine(network, { threads, batchSize, secondMoments: hasSecondMoments(optimiser) });
   try {

@@ -33,6 +33,10 @@ const siloSchema = z.strictObject({
     mode: z.enum(['download', 'mount', 'ro_mount', 'direct']).default('download'),
     path: z.string(),
   }),
+  /** What trains at this hospital: fedrad's own engine, or PyTorch, which uses GPUs. */
+  trainer: z.enum(['fedrad', 'pytorch']).default('fedrad'),
+  /** Processes of the PyTorch trainer; with GPUs one for each. Default 1. */
+  process_count_per_instance: z.int().min(1).max(64).optional(),
   /** For Azure ML: nodes of a training step. */
   instance_count: z.int().positive().optional(),
   /** For Azure ML on Kubernetes: the instance type of a training step. */

@@ -139,6 +139,22 @@ test('with early stopping an aggregation knows how its checkpoint did on the val
   );
 });
 
+test("a hospital's trainer is that of all its training steps, and nobody else's", () => {
+  const silo0 = 'datastore: datastore_silo0\n      trainer: pytorch\n      process_count_per_instance: 2\n';
+  const graph = graphOf((config) =>
+    `${config}\n  baselines: [alone, pooled]`.replace('datastore: datastore_silo0\n', silo0),
+  );
+  assert.deepEqual(
+    graph.steps
+      .filter(({ component }) => component === 'train-in-silo-pytorch')
+      .map(({ id, parameters }) => [id, parameters['process_count_per_instance']]),
+    ['iteration_1_silo0_training', 'iteration_2_silo0_training', 'silo0_alone_training'].map((id) => [id, 2]),
+  );
+  const others = graph.steps.filter(({ component }) => component === 'train-in-silo');
+  assert.equal(others.length, 7);
+  for (const { parameters } of others) assert.ok(!('process_count_per_instance' in parameters));
+});
+
 test('data upload: one step a silo, with the secrets and network only where the source is Kaggle', () => {
   const upload = (data: string) =>
     uploadGraph(

@@ -46,10 +46,11 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
     name: string,
     draft: Pick<StepDraft, 'compute' | 'inputs' | 'outputs'> & Partial<Step>,
     rounds: { iteration: number; iterations: number; epochs: number },
+    trainer: Pick<Silo, 'trainer' | 'process_count_per_instance'> = { trainer: 'fedrad' },
   ) =>
     add({
       id,
-      component: 'train-in-silo',
+      component: trainer.trainer === 'pytorch' ? 'train-in-silo-pytorch' : 'train-in-silo',
       ...draft,
       parameters: {
         metrics_prefix: name,
@@ -63,6 +64,9 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
         class_weights: training.class_weights,
         proximal_mu: training.proximal_mu,
         seed: training.seed,
+        ...(trainer.trainer === 'pytorch'
+          ? { process_count_per_instance: trainer.process_count_per_instance ?? 1 }
+          : {}),
       },
     });
 
@@ -118,6 +122,7 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
           },
         },
         { iteration, iterations: training.num_of_iterations, epochs: training.epochs },
+        silo,
       );
       updates[`input_silo_${index + 1}`] = outputOf(id, 'model', optional);
     }
@@ -160,6 +165,7 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
           optional,
         },
         whole,
+        silo,
       );
       comparisons[`model_${silo.name}_alone`] = outputOf(id, 'model', optional);
     }

@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FedradError, fail, messageOf } from '../../base/index.ts';
-import { COMPONENTS, type StepMessage, stepArguments } from '../../components/index.ts';
+import { COMPONENTS, type Needs, type StepMessage, stepArguments, type Torch } from '../../components/index.ts';
 import type { Graph, Step } from '../../pipelines/index.ts';
 import {
   findCompute,
@@ -34,6 +34,8 @@ export interface LocalBackendOptions {
   readonly cores?: number;
   /** Which arithmetic the engine has here; recorded with the run, and the same when it is resumed. */
   readonly kernels?: string;
+  /** For steps that train in PyTorch. */
+  readonly torch?: Torch;
   readonly now: () => Date;
 }
 
@@ -139,7 +141,8 @@ async function execute(
       const start = performance.now();
       let [cpuSeconds, metrics] = [0, 0];
       const onMessage = (message: StepMessage): void => {
-        if (message.type === 'usage') cpuSeconds = message.cpuSeconds;
+        // A step of several processes hears from each.
+        if (message.type === 'usage') cpuSeconds += message.cpuSeconds;
         if (message.type === 'progress') onUpdate({ kind: 'progress', step, ...withoutType(message) });
         if (message.type === 'metric' && metrics++ < MAX_METRICS) {
           const { iteration, ...metric } = message;
@@ -299,17 +302,20 @@ async function attemptCommand(
   const cache = step.cache === undefined ? undefined : localPath(workspace, step.cache);
   const write = [scratch, ...outputs.values(), ...(cache === undefined ? [] : [cache])];
   for (const path of write) await mkdir(path, { recursive: true });
-  const { needs } = COMPONENTS[step.component] as (typeof COMPONENTS)['train-in-silo'] & {
-    needs: { decoder?: boolean };
-  };
+  const { decoder = false, pytorch = false }: Needs = COMPONENTS[step.component].needs;
+  const torch = pytorch ? options.torch : undefined;
+  if (pytorch && !torch) throw new Error(`${step.id}: nobody has looked for PyTorch`);
   return confine(
     options.sandbox,
     {
-      read: [...inputs.values()],
+      read: [...inputs.values(), ...(torch?.read ?? [])],
       write,
       network: step.network,
       workerThreads: threads > 1,
-      addons: needs.decoder ?? false,
+      addons: decoder,
+      childProcesses: pytorch,
+      devices: torch?.devices ?? [],
+      environment: torch?.environment ?? {},
     },
     options.stepProgram,
     stepArguments({

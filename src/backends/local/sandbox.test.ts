@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import { type Graph, graphHash } from '../../pipelines/index.ts';
 import { findDatastore, newRunId, openRunHistory, openWorkspace, provisionWorkspace } from '../../workspace/index.ts';
 import { localBackend } from './local-backend.ts';
-import { confine, detectSandbox, type SandboxKind } from './sandbox.ts';
+import { confine, detectSandbox, NOTHING, type SandboxKind } from './sandbox.ts';
 
 async function probe(context: TestContext, sandbox: SandboxKind): Promise<string[]> {
   const folder = await mkdtemp(join(tmpdir(), 'fedrad-sandbox-'));
@@ -148,11 +148,41 @@ test('in bubblewrap a training step gets at nothing but its own inputs, not even
 test('in bubblewrap a step has no capability, also as root', {
   skip: detectSandbox() === 'bubblewrap' ? false : 'bubblewrap does not work on this machine',
 }, () => {
-  const nothing = { read: [], write: [], network: false, workerThreads: false, addons: false };
-  const { file, args } = confine('bubblewrap', nothing, 'unused.js', []);
+  const { file, args } = confine('bubblewrap', NOTHING, 'unused.js', []);
   const sandbox = args.slice(0, args.indexOf('--') + 1);
   const { stdout } = spawnSync(file, [...sandbox, '/bin/grep', 'CapEff', '/proc/self/status'], { encoding: 'utf8' });
   assert.match(stdout, /CapEff:\s+0+\n/);
+});
+
+test('in bubblewrap a step that may start programs sees no more, and they get the environment that was named', {
+  skip: detectSandbox() === 'bubblewrap' ? false : 'bubblewrap does not work on this machine',
+}, () => {
+  const starts = { ...NOTHING, childProcesses: true, environment: { FEDRAD_PYTHON: '/usr/bin/python3' } };
+  const { file, args, env } = confine('bubblewrap', starts, 'unused.js', []);
+  assert.ok(args.includes('--allow-child-process'));
+  assert.deepEqual(env, {});
+  const script = 'cat /etc/passwd && echo read; ls /home /root /dev/nvidia0 && echo listed; cat /proc/net/dev; env';
+  const { stdout } = spawnSync(file, [...args.slice(0, args.indexOf('--') + 1), '/bin/sh', '-c', script], {
+    encoding: 'utf8',
+  });
+  assert.doesNotMatch(stdout, /^(read|listed)$/m);
+  assert.deepEqual(
+    stdout.match(/^ *\w+(?=: +\d)/gm)?.map((name) => name.trim()),
+    ['lo'],
+    'no network but its own',
+  );
+  assert.deepEqual(
+    stdout
+      .match(/^\w+=.*$/gm)
+      ?.filter((line) => !line.startsWith('PWD='))
+      .sort(),
+    ['FEDRAD_PYTHON=/usr/bin/python3', 'HOME=/tmp'],
+  );
+
+  const alone = confine('node-permissions', starts, 'unused.js', []);
+  assert.deepEqual(alone.env, starts.environment);
+  for (const kind of ['bubblewrap', 'node-permissions'] as const)
+    assert.ok(!confine(kind, NOTHING, 'unused.js', []).args.includes('--allow-child-process'));
 });
 
 test("with Node's permissions alone a training step gets at nothing either, and gets no worker thread", async (context) => {

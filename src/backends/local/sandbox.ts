@@ -5,6 +5,8 @@
  * - Node's permission model: the same paths, no child processes, no eval. It holds everywhere, but it is not a wall against a
  *   worker thread, which could read what the main thread could not (seen on Node 26). So without bubblewrap a step gets no
  *   worker threads.
+ *
+ * A step that trains in PyTorch starts Python, which the second wall does not hold: without bubblewrap Python is not confined at all.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
@@ -21,11 +23,30 @@ export interface Confinement {
   readonly workerThreads: boolean;
   /** Native add-ons: the image decoder. */
   readonly addons: boolean;
+  /** Programs that it starts: Python with PyTorch. */
+  readonly childProcesses: boolean;
+  /** Files of /dev that it opens: GPUs. */
+  readonly devices: readonly string[];
+  /** Its whole environment. */
+  readonly environment: Readonly<Record<string, string>>;
 }
+
+/** Reads and writes nothing, reaches nothing. */
+export const NOTHING: Confinement = {
+  read: [],
+  write: [],
+  network: false,
+  workerThreads: false,
+  addons: false,
+  childProcesses: false,
+  devices: [],
+  environment: {},
+};
 
 export interface Command {
   readonly file: string;
   readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
 }
 
 /** The folder of the fedrad package, in a checkout or installed. */
@@ -43,13 +64,13 @@ function programPaths(): string[] {
 /** What a Linux process needs of the system: its libraries. */
 const SYSTEM_PATHS = ['/usr', '/lib', '/lib64', '/lib32', '/bin', '/etc/ld.so.cache', '/etc/alternatives'];
 const NETWORK_PATHS = ['/etc/resolv.conf', '/etc/hosts', '/etc/nsswitch.conf', '/etc/ssl', '/etc/ca-certificates'];
+/** Where a GPU's driver looks which GPUs there are and how they are joined. */
+const DEVICE_PATHS = ['/sys/bus', '/sys/class', '/sys/dev', '/sys/devices', '/sys/module'];
 
 /** The strongest sandbox that works on this machine. Tried, not guessed: some systems forbid namespaces. */
 export function detectSandbox(): SandboxKind {
   if (process.platform !== 'linux') return 'node-permissions';
-  const { file, args } = bubblewrapped({ read: [], write: [], network: false, workerThreads: false, addons: false }, [
-    '/bin/true',
-  ]);
+  const { file, args } = bubblewrapped(NOTHING, ['/bin/true']);
   return spawnSync(file, args, { timeout: 10_000, stdio: 'ignore' }).status === 0 ? 'bubblewrap' : 'node-permissions';
 }
 
@@ -65,6 +86,7 @@ export function confine(kind: SandboxKind, confinement: Confinement, script: str
     ...(workers ? ['--allow-worker'] : []),
     ...(confinement.addons ? ['--allow-addons'] : []),
     ...(confinement.network ? ['--allow-net'] : []),
+    ...(confinement.childProcesses ? ['--allow-child-process'] : []),
     '--disallow-code-generation-from-strings',
     '--disable-warning=SecurityWarning',
     script,
@@ -72,13 +94,17 @@ export function confine(kind: SandboxKind, confinement: Confinement, script: str
   ];
   return kind === 'bubblewrap'
     ? bubblewrapped({ ...confinement, read: [...read, dirname(realpathSync(process.execPath))] }, node)
-    : { file: node[0]!, args: node.slice(1) };
+    : { file: node[0]!, args: node.slice(1), env: confinement.environment };
 }
 
-function bubblewrapped({ read, write, network }: Confinement, command: readonly string[]): Command {
+function bubblewrapped(
+  { read, write, network, devices, environment }: Confinement,
+  command: readonly string[],
+): Command {
   const bind = (option: string, path: string): string[] => (existsSync(path) ? [option, path, path] : []);
   return {
     file: 'bwrap',
+    env: {},
     args: [
       '--unshare-all',
       ...(network ? ['--share-net'] : []),
@@ -87,9 +113,11 @@ function bubblewrapped({ read, write, network }: Confinement, command: readonly 
       // As root it would otherwise keep the right to mount read-only folders anew.
       ...['--cap-drop', 'ALL'],
       '--clearenv',
-      ...['--setenv', 'HOME', '/tmp'],
+      ...Object.entries({ HOME: '/tmp', ...environment }).flatMap(([name, value]) => ['--setenv', name, value]),
       ...['--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp'],
       ...[...SYSTEM_PATHS, ...(network ? NETWORK_PATHS : [])].flatMap((path) => bind('--ro-bind', path)),
+      ...devices.flatMap((path) => bind('--dev-bind', path)),
+      ...(devices.length > 0 ? DEVICE_PATHS : []).flatMap((path) => bind('--ro-bind', path)),
       ...read.flatMap((path) => bind('--ro-bind', path)),
       ...write.flatMap((path) => bind('--bind', path)),
       '--',

@@ -107,9 +107,9 @@ export async function runAttempt(options: AttemptOptions): Promise<AttemptResult
     : { kind: 'crashed', error: exit.text, logTail: tail };
 }
 
-function spawnChild({ file, args }: Command) {
+function spawnChild({ file, args, env }: Command) {
   try {
-    return spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], env: {} });
+    return spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
   } catch (error) {
     // A command line that the system refuses.
     return error instanceof Error ? error : new Error(String(error));

@@ -1,0 +1,214 @@
+/** @file What the PyTorch trainer refuses, in one line and with exit code 3, and that it leaves no process behind. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { encodeSafetensors, type ParameterSet } from '../../base/index.ts';
+import { initialParameters, pneumoniaNetwork } from '../../engine/index.ts';
+import { REFUSED } from '../step-process.ts';
+import { findTorch } from './find-torch.ts';
+import { hospital, inPython, trainerCommand, trainInTorch, withoutTorch } from './testing.ts';
+
+const network = pneumoniaNetwork({ imageSize: 16, channels: [8], hidden: 32, dropout: 0.5 });
+const parameters = initialParameters(network, 1);
+const data = {
+  images: Uint8Array.from({ length: 6 * 256 }, (_, i) => (i * 37) % 256),
+  labels: Uint8Array.of(0, 1, 1, 0, 1, 0),
+};
+const opened = (context: TestContext) => hospital(context, { network, parameters }, data);
+
+test('a model is read and written again to the same bytes', { skip: withoutTorch }, async (context) => {
+  const at = await opened(context);
+  const file = join(at.checkpoint, 'model.safetensors');
+  inPython('[t.write_safetensors(given[1], *t.read_safetensors(given[0]))]', [file, join(at.folder, 'again')]);
+  assert.deepEqual(await readFile(join(at.folder, 'again')), await readFile(file));
+  // Also with names that JSON escapes, and tensors without elements or axes.
+  const odd = new Map([
+    ['a "b"\n\u0001ä', { shape: [2, 0], data: new Float32Array() }],
+    ['scalar', { shape: [], data: Float32Array.of(-0) }],
+  ]);
+  const bytes = encodeSafetensors({ parameters: odd, metadata: { z: 'ü\t', a: '' } });
+  await writeFile(join(at.folder, 'odd'), bytes);
+  inPython(
+    '[t.write_safetensors(given[1], *t.read_safetensors(given[0]))]',
+    ['odd', 'odd2'].map((name) => join(at.folder, name)),
+  );
+  assert.deepEqual(await readFile(join(at.folder, 'odd2')), Buffer.from(bytes));
+});
+
+test('damaged files and models of another network are refused', { skip: withoutTorch }, async (context) => {
+  const at = await opened(context);
+  const good = await readFile(join(at.checkpoint, 'model.safetensors'));
+  const headerBytes = Number(good.readBigUInt64LE(0));
+  const header = JSON.parse(good.subarray(8, 8 + headerBytes).toString());
+  const body = good.subarray(8 + headerBytes);
+  const withHeader = (text: string, rest: Uint8Array = body) => {
+    const padded = Buffer.from(text.padEnd(Math.ceil(text.length / 8) * 8));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(padded.length));
+    return Buffer.concat([length, padded, rest]);
+  };
+  const changed = (name: string, change: object | undefined) =>
+    withHeader(JSON.stringify({ ...header, [name]: change && { ...header[name], ...change } }));
+  const model = (of: unknown, tensors: ParameterSet = parameters) =>
+    encodeSafetensors({ parameters: tensors, metadata: { fedrad: '1', network: JSON.stringify(of) } });
+  const named = (name: string, fill: number) =>
+    new Map([...parameters, [name, { shape: [32], data: new Float32Array(32).fill(fill) }]]);
+  const layers = network.layers as readonly object[];
+  const cases: readonly [string, Uint8Array, RegExp][] = [
+    ['cut short', good.subarray(0, -4), /does not fit its offsets/],
+    ['too long', Buffer.concat([good, Buffer.alloc(4)]), /4 bytes after the last tensor/],
+    ['empty', new Uint8Array(), /0 bytes long/],
+    ['a long header', Buffer.concat([Buffer.alloc(8, 255), good]), /header of \d+ bytes/],
+    ['no JSON', withHeader('{"conv1.weight": NaN}'), /not a JSON object/],
+    [
+      'a key twice',
+      withHeader(`{"a":1,${JSON.stringify(header).slice(1).replace('{', '{"a":1,"a":2,')}`),
+      /not a JSON object/,
+    ],
+    ['half precision', changed('fc1.bias', { dtype: 'F16' }), /dtype F16, expected F32/],
+    ['a negative size', changed('fc1.bias', { shape: [-32] }), /no valid shape/],
+    ['a size of text', changed('fc1.bias', { shape: ['32'] }), /no valid shape/],
+    ['an overlap', changed('fc2.bias', { data_offsets: [0, 8] }), /overlap or leave a hole/],
+    ['no metadata', changed('__metadata__', undefined), /does not name a network/],
+    ['a NaN', model(network, named('fc1.bias', Number.NaN)), /"fc1.bias" is not finite/],
+    ['one too many', model(network, named('fc3.bias', 0)), /unexpected parameter "fc3.bias"/],
+    ['one missing', model(network, new Map([...parameters].slice(1))), /"conv1.weight" is missing/],
+    [
+      'other shapes',
+      model({ ...network, imageSize: 24 }),
+      /"fc1.weight": expected shape \[32, 1152\], got \[32, 512\]/,
+    ],
+    [
+      'an unknown layer',
+      model({ ...network, layers: [{ op: 'attention' }, ...layers] }),
+      /layer "attention" is not known/,
+    ],
+    [
+      'an unknown option',
+      model({ ...network, layers: [{ ...layers[0], dilation: 2 }, ...layers.slice(1)] }),
+      /options that are not known/,
+    ],
+    ['too small an image', model({ ...network, imageSize: 0 }), /network is not valid/],
+    ['no classes', model({ ...network, layers: layers.slice(0, -1) }), /does not end in two classes/],
+  ];
+  const folders: string[] = [];
+  for (const [name, bytes] of cases) {
+    const folder = join(at.folder, name);
+    await mkdir(folder);
+    await writeFile(join(folder, 'model.safetensors'), bytes);
+    folders.push(folder);
+  }
+  const texts = inPython('[refusal_of(t.read_model, folder) for folder in given]', folders) as (string | null)[];
+  for (const [index, [name, , expected]] of cases.entries()) assert.match(texts[index] ?? 'accepted', expected, name);
+});
+
+test('what the trainer does not do is refused, not left out', { skip: withoutTorch }, () => {
+  const wishes = [
+    { augmentation: { shift: 0, rotation: 5 } },
+    { mixup: 0.1 },
+    { augmentation: { shift: 0, noise: 0 }, lr: 0.9 },
+    {},
+  ];
+  const texts = inPython(
+    `[refusal_of(t.check_parameters, p) for p in given] + [
+      refusal_of(t.optimiser_of, {"lr": 1, "optimizer": {"kind": "lion"}}, []),
+      refusal_of(t.rate_factor, {"kind": "linear"}, 0, 1),
+      refusal_of(t.os.environ.update(FEDRAD_GPUS="99") or t.open_device, 1)]`,
+    wishes,
+  ) as (string | null)[];
+  assert.match(texts[0]!, /^augmentation: the PyTorch trainer does not augment images \(.*trainer: fedrad/);
+  assert.match(texts[1]!, /^mixup: the PyTorch trainer does not know this parameter/);
+  assert.deepEqual(texts.slice(2, 4), [null, null]);
+  assert.match(texts[4]!, /^optimizer: the PyTorch trainer does not know "lion"/);
+  assert.match(texts[5]!, /^lr_schedule: the PyTorch trainer does not know "linear"/);
+  assert.match(texts[6]!, /^GPU: PyTorch sees \d+ of the 99 that were found before/);
+});
+
+test('the step ends with exit code 3 and one line: a damaged model, changed images, a loss that is no number', {
+  skip: withoutTorch,
+}, async (context) => {
+  const at = await opened(context);
+  const refuses = async (name: string, parameters: object, expected: RegExp, processes?: number) => {
+    const { code, stderr, model } = await trainInTorch(at, name, parameters, processes);
+    assert.equal(code, REFUSED, stderr);
+    assert.match(stderr.trim().split('\n').at(-1)!, expected);
+    assert.equal(model, undefined, 'nothing is left that could be taken for a model');
+  };
+  await refuses(
+    'nan',
+    { lr: 1e30 },
+    /^training: the loss is (nan|inf) in epoch \d+, batch \d+ \(lower the learning rate\)$/,
+    2,
+  );
+  await writeFile(
+    join(at.data, 'train.u8'),
+    data.images.map((value) => 255 - value),
+  );
+  await refuses('images', {}, /train\.u8: its SHA-256 is not the one it was made with/);
+  await writeFile(join(at.checkpoint, 'model.safetensors'), new Uint8Array(9));
+  await refuses('damaged', {}, /^.*model\.safetensors: not a safetensors file: .*\)$/, 1);
+});
+
+test('a Python without PyTorch, or none, is said in one line with what to install', async (context) => {
+  const folder = await mkdtemp(join(tmpdir(), 'fedrad-python-'));
+  context.after(() => rm(folder, { recursive: true, force: true }));
+  const script = async (name: string, text: string) => {
+    await writeFile(join(folder, name), `#!/bin/sh\n${text}\n`);
+    await chmod(join(folder, name), 0o755);
+    return join(folder, name);
+  };
+  const without = await script('without', `echo '{"problem": "No module named torch"}'`);
+  const broken = await script('broken', 'echo "Traceback" >&2; echo "OSError: libcudart.so: no such file" >&2; exit 1');
+  const old = await script(
+    'old',
+    `echo '{"python": "/p", "torch": "1.9.0", "gpus": [], "distributed": true, "read": [], "packages": []}'`,
+  );
+  for (const [python, problem] of [
+    [without, 'has no PyTorch'],
+    [broken, 'does not run PyTorch (OSError: libcudart.so: no such file)'],
+    [old, 'has PyTorch 1.9.0, expected 1.13 or newer'],
+  ] as const)
+    await assert.rejects(findTorch('silos[0].trainer', { FEDRAD_PYTHON: python }), (error: Error) => {
+      assert.ok(error.message.startsWith(`silos[0].trainer: ${python} ${problem} (pip install torch`), error.message);
+      assert.doesNotMatch(error.message, /\n/);
+      return true;
+    });
+  await assert.rejects(
+    findTorch('x', { FEDRAD_PYTHON: join(folder, 'none') }),
+    /x: there is no .*none \(pip install torch.*FEDRAD_PYTHON/,
+  );
+});
+
+/** Processes of this machine whose command line has this text. */
+const processesWith = (text: string): string[] =>
+  readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(text);
+    } catch {
+      return false;
+    }
+  });
+
+test('when the step is killed no process of Python is left', {
+  skip: withoutTorch || (process.platform === 'linux' ? false : 'looks into /proc'),
+}, async (context) => {
+  const at = await opened(context);
+  const { file, args, env } = trainerCommand(at, 'endless', { epochs: 100_000 }, 2);
+  for (const folder of ['endless', 'endless-scratch']) await mkdir(join(at.folder, folder));
+  const child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'ignore'] });
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.on('data', (chunk) => String(chunk).includes('"progress"') && resolve());
+    child.once('exit', () => reject(new Error('it ended by itself')));
+  });
+  assert.ok(processesWith(at.folder).length >= 4, 'the step, the launcher and two trainers');
+  child.kill('SIGKILL');
+  for (let waited = 0; processesWith(at.folder).length > 0; waited += 100) {
+    assert.ok(waited < 60_000, `left: ${processesWith(at.folder)}`);
+    await sleep(100);
+  }
+});
