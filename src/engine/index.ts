@@ -11,6 +11,7 @@ export {
   type StepOptions,
   type StepResult,
 } from './engine.ts';
+export { equalise } from './equalise.ts';
 export { elements, flatten, isBuffer, type NetworkGraph, type Node, nodeParameters, type Shape } from './graph.ts';
 export { initialParameters } from './initial.ts';
 export { type Layer, layerSchema } from './layers.ts';
