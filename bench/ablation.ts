@@ -35,6 +35,8 @@ export interface Plan {
   readonly seeds: readonly number[];
   /** Held-out images of each class that are judged, at most. */
   readonly judged: number;
+  /** Images to train on, at most; drawn at random. */
+  readonly images: number;
   readonly threads: number;
   /** Folder that keeps what was measured; a second call goes on where the first ended. */
   readonly folder: string;
@@ -64,7 +66,9 @@ export async function* ablate(collection: Collection, recipes: readonly Recipe[]
     for (let fold = 0; fold < plan.foldsRun; fold++) {
       const held = chooseHeld(collection.labels, foldOf, fold, plan.judged);
       for (const recipe of recipes) {
-        const key = sha256(canonicalJson({ recipe, fold, seed, data, folds: plan.folds, judged: plan.judged }));
+        const key = sha256(
+          canonicalJson({ recipe, fold, seed, data, folds: plan.folds, judged: plan.judged, images: plan.images }),
+        );
         const path = join(plan.folder, `${key.slice(0, 32)}.json`);
         if (!existsSync(path)) {
           const outcome = await measure(collection, recipe, plan, { foldOf, fold, held, seed, data });
@@ -97,7 +101,8 @@ async function measure(collection: Collection, recipe: Recipe, plan: Plan, part:
   const { batchSize, optimiser } = options;
   const { foldOf, fold, held, seed } = part;
   const size = network.imageSize;
-  const training = Array.from(foldOf.keys()).filter((i) => foldOf[i] !== fold);
+  const others = Array.from(foldOf.keys()).filter((i) => foldOf[i] !== fold);
+  const training = openRng(1, 'ablation images').shuffle(others).slice(0, plan.images);
   const images = { images: pick(collection, training, size), labels: labelsOf(collection, training) };
   const engine = await openEngine(network, {
     threads: plan.threads,

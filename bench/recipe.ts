@@ -1,20 +1,19 @@
 /**
  * @file Which recipe learns the disease rather than the scanner: `npm run ablation -- --data <chest_xray> [--folds 1] [--seeds 1]
- * [--only name]... [--minutes m] [--threads 2] [--folder fedrad-ablation] [--json] [--docs]`.
+ * [--only name]... [--reduced] [--images n] [--minutes m] [--threads 2] [--folder fedrad-ablation] [--json] [--docs]`.
  *
  * Trains every recipe of recipes.ts on patient-disjoint folds and prints one line each: AUROC on held-out patients as their
  * images are, and under the shifts of shift.ts. What was measured is kept in the folder, so a call that was stopped, or
- * ended after --minutes, goes on. --docs writes docs/recipe.md.
+ * ended after --minutes, goes on. --reduced is a fraction of the work, for a first look. --docs writes docs/recipe.md.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fail, messageOf } from '../src/base/index.ts';
-import { pneumoniaNetwork } from '../src/engine/index.ts';
 import { decodeRadiograph, listLabelledFolder } from '../src/radiographs/index.ts';
 import { ablate, type Collection, heldOut, type Outcome, type Plan, tabulate } from './ablation.ts';
 import { page, table } from './recipe-page.ts';
-import { RECIPES, type Recipe } from './recipes.ts';
+import { RECIPES, type Recipe, reduced } from './recipes.ts';
 import { SHIFTS, shifted } from './shift.ts';
 import { shortcuts } from './shortcuts.ts';
 
@@ -30,6 +29,8 @@ const OPTIONS = {
   folder: { type: 'string', default: 'fedrad-ablation' },
   json: { type: 'boolean', default: false },
   docs: { type: 'boolean', default: false },
+  images: { type: 'string', default: '1000000' },
+  reduced: { type: 'boolean', default: false },
   tiny: { type: 'boolean', default: false },
 } as const;
 
@@ -39,7 +40,7 @@ const SIZE = 224;
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: OPTIONS });
   if (values.data === undefined) fail('--data', 'missing', 'name a folder with NORMAL/ and PNEUMONIA/');
-  const number = (name: 'folds' | 'of' | 'seeds' | 'judged' | 'threads' | 'minutes'): number => {
+  const number = (name: 'folds' | 'of' | 'seeds' | 'judged' | 'images' | 'threads' | 'minutes'): number => {
     const value = Number(values[name]);
     return Number.isInteger(value) && value >= 1 ? value : fail(`--${name}`, `expected 1 or more, got ${values[name]}`);
   };
@@ -48,10 +49,13 @@ async function main(): Promise<void> {
     foldsRun: Math.min(number('folds'), number('of')),
     seeds: Array.from({ length: number('seeds') }, (_, i) => i + 1),
     judged: number('judged'),
+    images: number('images'),
     threads: number('threads'),
     folder: values.folder,
   };
-  const recipes = chosen(values.only).map((recipe) => (values.tiny ? tiny(recipe) : recipe));
+  const recipes = chosen(values.only).map((recipe) =>
+    values.tiny ? { ...reduced(recipe), epochs: 1 } : values.reduced ? reduced(recipe) : recipe,
+  );
   const ends = performance.now() + number('minutes') * 60_000;
   const collection = await decode(values.data!, values.tiny ? 64 : SIZE);
   const outcomes: Outcome[] = [];
@@ -67,7 +71,11 @@ async function main(): Promise<void> {
     const held = heldOut(collection, plan, 0);
     const same = SHIFTS.find(({ name }) => name === 'same acquisition')!;
     const matched = { ...held, images: await shifted(same, held, 0) };
-    const text = page(rows, plan, { raw: shortcuts(held), matched: shortcuts(matched) });
+    const text = page(
+      rows,
+      { ...plan, reduced: values.reduced },
+      { raw: shortcuts(held), matched: shortcuts(matched) },
+    );
     writeFileSync(join(import.meta.dirname, '..', 'docs', 'recipe.md'), text);
   }
 }
@@ -81,14 +89,6 @@ function chosen(names: readonly string[] | undefined): readonly Recipe[] {
     );
   });
 }
-
-/** A few seconds' worth, to see that all parts work together. */
-const tiny = (recipe: Recipe): Recipe => ({
-  ...recipe,
-  network: pneumoniaNetwork({ imageSize: 32, channels: [8, 16], hidden: 32 }),
-  epochs: 2,
-  batchSize: 8,
-});
 
 async function decode(folder: string, size: number): Promise<Collection> {
   const files = await listLabelledFolder(folder);
