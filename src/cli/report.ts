@@ -224,6 +224,11 @@ function trainingFacts({ training_parameters: training }: PneumoniaConfig, evide
       : training.class_weights === 'balanced'
         ? 'balanced by each hospital’s own labels'
         : 'none',
+    Augmentation: augmentationWords(training.augmentation),
+    Equalisation:
+      training.equalise === undefined
+        ? 'none'
+        : `of each image’s histogram, a margin of ${training.equalise * 100} % not counted`,
     Strategy: training.strategy === 'fedavgm' ? `fedavgm, momentum ${training.server_momentum}` : training.strategy,
     'Server learning rate': training.server_lr,
     Aggregation: training.aggregation === 'examples' ? 'weighted by training images' : 'every hospital counts the same',
@@ -232,6 +237,11 @@ function trainingFacts({ training_parameters: training }: PneumoniaConfig, evide
   };
   return Object.entries(facts).map(([name, value]) => ({ name, value }));
 }
+
+const augmentationWords = (augmentation: Training['augmentation']): string => {
+  const used = Object.entries(augmentation ?? {}).filter(([, most]) => most > 0);
+  return used.length === 0 ? 'none' : used.map(([name, most]) => `${name} ${most}`).join(', ');
+};
 
 function networkWords(training: Training): string {
   const name = networkName(training);

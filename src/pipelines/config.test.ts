@@ -174,6 +174,11 @@ for (const [name, change, message] of [
     'config.yaml: training_parameters.threshold: expected a number from 0 to 1, youden, or sensitivity:<share> (for example',
   ],
   [
+    'an augmentation there is not',
+    ['lr: 0.01', 'augmentation: {flip: 0.5}'],
+    'config.yaml: training_parameters.augmentation.flip: unknown key (did you mean shift?',
+  ],
+  [
     'one class weight',
     ['lr: 0.01', 'class_weights: [2]'],
     'config.yaml: training_parameters.class_weights: expected none, balanced, or two weights',
@@ -229,6 +234,9 @@ test('a network by name, with other channels, and by its layers', () => {
   const custom = trainingOf(`network: {layers: ${layers}}\n  image_size: 16`);
   assert.equal(networkName(custom), 'custom');
   assert.deepEqual(parameterShapes(networkOf(custom)).get('b.weight'), [2, 4 * 12 * 12]);
+  const { normalisation, ...rest } = networkOf(trainingOf('network: small\n  image_size: 64\n  equalise: 0.1'));
+  assert.deepEqual(normalisation, { ...smallNetwork().normalisation, equalise: 0.1 });
+  assert.deepEqual(rest.layers, smallNetwork({ imageSize: 64 }).layers);
 });
 
 test('a recipe gives defaults; what the config names wins', () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { augmentationSchema } from '../engine/index.ts';
 import { parseConfig } from './check-config.ts';
 import { pneumoniaConfigSchema, uploadConfigSchema } from './config.ts';
 import { graphHash, graphSchema } from './graph.ts';
@@ -88,9 +89,12 @@ test('a training step has every parameter of its training; comparisons have one 
   optimizer: {kind: sgd, nesterov: true}
   lr_schedule: {kind: cosine, warmup_epochs: 1}
   class_weights: balanced
+  augmentation: {rotation: 7, aspect: 0.3}
+  equalise: 0.1
   threshold: sensitivity:0.95`,
   );
   const parameters = (id: string) => graph.steps.find((step) => step.id === id)!.parameters;
+  const augmentation = augmentationSchema.parse({ rotation: 7, aspect: 0.3 });
   const { metrics_prefix: _name, ...second } = parameters('iteration_2_silo1_training');
   assert.deepEqual(second, {
     iteration_num: 2,
@@ -101,6 +105,7 @@ test('a training step has every parameter of its training; comparisons have one 
     batch_size: 32,
     optimizer: { kind: 'sgd', momentum: 0.9, nesterov: true, weight_decay: 0 },
     class_weights: 'balanced',
+    augmentation,
     proximal_mu: 0,
     seed: 31415,
   });
@@ -113,6 +118,8 @@ test('a training step has every parameter of its training; comparisons have one 
     optimizer: second['optimizer'],
     lr_schedule: second['lr_schedule'],
     class_weights: 'balanced',
+    augmentation,
+    equalise: 0.1,
     threshold: 'sensitivity:0.95',
   });
 });
