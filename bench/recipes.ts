@@ -51,11 +51,11 @@ const exposures: Recipe = {
   augmentation: augmentation({ brightness: 0.1, contrast: 0.4, gamma: 0.5 }),
 };
 const equal: Recipe = { ...small, name: '+ equalisation instead', network: equalising(three) };
-const aspects: Recipe = { ...equal, name: '+ random aspect', augmentation: augmentation({ aspect: 0.3 }) };
+const aspects: Recipe = { ...equal, name: '+ random aspect', augmentation: augmentation({ aspect: 0.5 }) };
 const placed: Recipe = {
   ...aspects,
   name: '+ shift, rotation, scale',
-  augmentation: augmentation({ aspect: 0.3, shift: 0.05, rotation: 7, scale: 0.1 }),
+  augmentation: augmentation({ aspect: 0.5, shift: 0.05, rotation: 7, scale: 0.1 }),
 };
 const focused: Recipe = {
   ...placed,
