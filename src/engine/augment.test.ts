@@ -22,11 +22,11 @@ function augmented(part: Partial<Augmentation>, epoch = 0, index = 0): Uint8Arra
   return out;
 }
 
-/** The definition in double precision: table, then interpolation, then filter. */
+/** The definition in double precision: interpolation, then table, then filter. */
 function expected({ matrix, table, sharpness: [across, down] }: Look): number[] {
   const [xx, xy, x0, yx, yy, y0] = matrix;
   const inside = (x: number, y: number): boolean => x >= 0 && y >= 0 && x < SIZE && y < SIZE;
-  const grey = (x: number, y: number): number => table[inside(x, y) ? image[y * SIZE + x]! : 0]!;
+  const grey = (x: number, y: number): number => (inside(x, y) ? image[y * SIZE + x]! : 0);
   const warped = Array.from({ length: SIZE * SIZE }, (_, at) => {
     const [u, v] = [at % SIZE, Math.floor(at / SIZE)];
     const [x, y] = [xx * u + xy * v + x0, yx * u + yy * v + y0];
@@ -40,7 +40,8 @@ function expected({ matrix, table, sharpness: [across, down] }: Look): number[] 
     ] as const) {
       sum += (1 - Math.abs(x - left - dx)) * (1 - Math.abs(y - top - dy)) * grey(left + dx, top + dy);
     }
-    return sum;
+    const below = Math.floor(sum);
+    return table[below]! + (sum - below) * ((table[below + 1] ?? 0) - table[below]!);
   });
   const at = (pixels: number[], x: number, y: number): number =>
     pixels[Math.min(SIZE - 1, Math.max(0, y)) * SIZE + Math.min(SIZE - 1, Math.max(0, x))]!;
@@ -59,9 +60,9 @@ for (const part of [
   { rotation: 30 },
   { scale: 0.4 },
   { aspect: 0.4 },
-  { brightness: 0.2, contrast: 0.4 },
+  { brightness: 0.2, contrast: 0.4, gamma: 0.5 },
   { sharpness: 0.5 },
-  { shift: 0.1, rotation: 15, scale: 0.2, aspect: 0.3, brightness: 0.1, contrast: 0.2, sharpness: 0.5 },
+  { shift: 0.1, rotation: 15, scale: 0.2, aspect: 0.3, brightness: 0.1, contrast: 0.2, gamma: 0.3, sharpness: 0.5 },
 ]) {
   test(`${JSON.stringify(part)}: as its definition in double precision`, () => {
     for (let index = 0; index < 8; index++) {
@@ -69,7 +70,7 @@ for (const part of [
       const got = augmented(part, 3, index);
       const errors = wanted.map((value, i) => Math.abs(value - got[i]!));
       // 1/256 pixel and one rounding before the table; sharpening in both directions multiplies them by 4 at most.
-      assert.ok(Math.max(...errors) < 4, `image ${index}: off by ${Math.max(...errors)}`);
+      assert.ok(Math.max(...errors) < 5, `image ${index}: off by ${Math.max(...errors)}`);
       assert.ok(errors.reduce((a, b) => a + b) / errors.length < 0.6);
     }
   });
