@@ -47,6 +47,8 @@ export interface Outcome {
   readonly seed: number;
   /** AUROC by the name of the shift. */
   readonly auroc: Readonly<Record<string, number>>;
+  /** Mean of sensitivity and specificity at threshold 0.5, likewise. */
+  readonly balanced: Readonly<Record<string, number>>;
   /** Of training alone. */
   readonly seconds: number;
   /** Mean cross-entropy in the last epoch. */
@@ -102,15 +104,25 @@ async function measure(collection: Collection, recipe: Recipe, plan: Plan, part:
     const seconds = (performance.now() - start) / 1000;
     const labels = labelsOf(collection, held);
     const found: Record<string, number> = {};
+    const balanced: Record<string, number> = {};
     for (const shift of SHIFTS) {
       const shown = await shiftedImages(collection, shift, size, plan.folder, part);
       const { probabilities } = await evaluate(engine, { images: shown, labels });
       found[shift.name] = auroc(probabilities, labels)!;
+      balanced[shift.name] = balancedAccuracy(probabilities, labels);
     }
-    return { recipe: name, fold, seed, auroc: found, seconds, loss: fitted.epochs.at(-1)!.loss };
+    return { recipe: name, fold, seed, auroc: found, balanced, seconds, loss: fitted.epochs.at(-1)!.loss };
   } finally {
     await engine.close();
   }
+}
+
+function balancedAccuracy(probabilities: Float32Array, labels: Uint8Array): number {
+  const right = [0, 1].map((label) => {
+    const own = probabilities.filter((_, i) => labels[i] === label);
+    return own.filter((p) => (p >= 0.5 ? 1 : 0) === label).length / own.length;
+  });
+  return (right[0]! + right[1]!) / 2;
 }
 
 /** The held-out images under a shift, at the network's size. Shifts are slow, so what was made is kept. */
@@ -179,8 +191,9 @@ export interface Row {
   readonly none: number;
   readonly scanner: { readonly mean: number; readonly worst: number };
   readonly class: { readonly mean: number; readonly worst: number };
-  /** By the name of the shift. */
+  /** AUROC and balanced accuracy by the name of the shift. */
   readonly shifts: Readonly<Record<string, number>>;
+  readonly balanced: Readonly<Record<string, number>>;
   readonly seconds: number;
 }
 
@@ -189,7 +202,9 @@ const mean = (values: readonly number[]): number => values.reduce((a, b) => a + 
 /** Outcomes to rows, in the order in which recipes first appear. */
 export function tabulate(outcomes: readonly Outcome[]): readonly Row[] {
   return [...Map.groupBy(outcomes, ({ recipe }) => recipe)].map(([recipe, own]) => {
-    const shifts = Object.fromEntries(SHIFTS.map(({ name }) => [name, mean(own.map(({ auroc: by }) => by[name]!))]));
+    const byShift = (figure: 'auroc' | 'balanced'): Record<string, number> =>
+      Object.fromEntries(SHIFTS.map(({ name }) => [name, mean(own.map((outcome) => outcome[figure][name]!))]));
+    const shifts = byShift('auroc');
     const over = (kind: ShiftKind) => {
       const values = SHIFTS.filter((shift) => shift.kind === kind).map(({ name }) => shifts[name]!);
       return { mean: mean(values), worst: Math.min(...values) };
@@ -201,6 +216,7 @@ export function tabulate(outcomes: readonly Outcome[]): readonly Row[] {
       scanner: over('scanner'),
       class: over('class'),
       shifts,
+      balanced: byShift('balanced'),
       seconds: mean(own.map(({ seconds }) => seconds)),
     };
   });

@@ -117,8 +117,10 @@ export function gaussian(image: ArrayLike<number>, size: number, std: number): F
     for (let a = 0; a < size; a++) {
       for (let b = 0; b < size; b++) {
         let sum = 0;
+        const inside = b >= radius && b + radius < size;
         for (let i = -radius; i <= radius; i++) {
-          sum += weights[i + radius]! * pixels[a * row + Math.min(size - 1, Math.max(0, b + i)) * step]!;
+          const from = inside ? b + i : Math.min(size - 1, Math.max(0, b + i));
+          sum += weights[i + radius]! * pixels[a * row + from * step]!;
         }
         out[a * row + b * step] = sum / total;
       }
@@ -128,13 +130,35 @@ export function gaussian(image: ArrayLike<number>, size: number, std: number): F
   return pixels;
 }
 
-/** Blurs or sharpens until the sharpness is the wanted one, as nearly as that goes. */
+/** Blurs or sharpens so that the sharpness is the wanted one, as nearly as that goes. */
 function withSharpness(image: Uint8Array, size: number, wanted: number): Uint8Array {
   const blurred = gaussian(image, size, 1.2);
+  // Both variances of image + amount (blurred - image) are quadratic in the amount: their three sums are enough.
+  const [laplacian, grey] = [
+    [0, 0, 0],
+    [0, 0, 0],
+  ] as [number[], number[]];
+  const [sum, blurredSum] = [image.reduce((a, b) => a + b, 0), blurred.reduce((a, b) => a + b, 0)];
+  const [mean, change] = [sum / image.length, (blurredSum - sum) / image.length];
+  const add = (sums: number[], own: number, difference: number): void => {
+    sums[0]! += own * own;
+    sums[1]! += own * difference;
+    sums[2]! += difference * difference;
+  };
+  const curvature = (pixels: ArrayLike<number>, at: number): number =>
+    4 * pixels[at]! - pixels[at - 1]! - pixels[at + 1]! - pixels[at - size]! - pixels[at + size]!;
+  for (let y = 1; y < size - 1; y++) {
+    for (let at = y * size + 1; at < (y + 1) * size - 1; at++) {
+      const own = curvature(image, at);
+      add(laplacian, own, curvature(blurred, at) - own);
+      add(grey, image[at]! - mean, blurred[at]! - image[at]! - change);
+    }
+  }
+  const at = ([a, b, c]: number[], amount: number): number => a! + 2 * amount * b! + amount * amount * c!;
   let [low, high] = [-3, 1];
-  for (let step = 0; step < 7; step++) {
+  for (let step = 0; step < 20; step++) {
     const middle = (low + high) / 2;
-    if (acquisitionOf(blend(image, blurred, middle), size).sharpness > wanted) low = middle;
+    if (at(laplacian, middle) > wanted ** 2 * at(grey, middle)) low = middle;
     else high = middle;
   }
   return blend(image, blurred, (low + high) / 2);
