@@ -17,7 +17,7 @@ import {
 import { resizeBilinear } from '../src/radiographs/index.ts';
 import { auroc } from '../src/reports/index.ts';
 import type { Recipe } from './recipes.ts';
-import { SHIFTS, type ShiftKind, shifted } from './shift.ts';
+import { type Held, SHIFTS, type ShiftKind, shifted } from './shift.ts';
 
 /** A collection, decoded. */
 export interface Collection extends LabelledImages {
@@ -75,6 +75,13 @@ export async function* ablate(collection: Collection, recipes: readonly Recipe[]
       }
     }
   }
+}
+
+/** The held-out images of a fold that are judged. */
+export function heldOut(collection: Collection, { folds, judged }: Plan, fold: number): Held {
+  const held = chooseHeld(collection.labels, dealPatients(collection.patients, folds), fold, judged);
+  const { size } = collection;
+  return { images: pick(collection, held, size), labels: labelsOf(collection, held), size };
 }
 
 interface Part {

@@ -12,9 +12,11 @@ import { parseArgs } from 'node:util';
 import { fail, messageOf } from '../src/base/index.ts';
 import { pneumoniaNetwork } from '../src/engine/index.ts';
 import { decodeRadiograph, listLabelledFolder } from '../src/radiographs/index.ts';
-import { ablate, type Collection, type Outcome, type Plan, type Row, tabulate } from './ablation.ts';
+import { ablate, type Collection, heldOut, type Outcome, type Plan, tabulate } from './ablation.ts';
+import { page, table } from './recipe-page.ts';
 import { RECIPES, type Recipe } from './recipes.ts';
-import { SHIFTS } from './shift.ts';
+import { SHIFTS, shifted } from './shift.ts';
+import { shortcuts } from './shortcuts.ts';
 
 const OPTIONS = {
   data: { type: 'string' },
@@ -61,7 +63,13 @@ async function main(): Promise<void> {
   }
   const rows = tabulate(outcomes);
   if (!values.json) console.log(table(rows));
-  if (values.docs) writeFileSync(join(import.meta.dirname, '..', 'docs', 'recipe.md'), page(rows, plan));
+  if (values.docs) {
+    const held = heldOut(collection, plan, 0);
+    const same = SHIFTS.find(({ name }) => name === 'same acquisition')!;
+    const matched = { ...held, images: await shifted(same, held, 0) };
+    const text = page(rows, plan, { raw: shortcuts(held), matched: shortcuts(matched) });
+    writeFileSync(join(import.meta.dirname, '..', 'docs', 'recipe.md'), text);
+  }
 }
 
 function chosen(names: readonly string[] | undefined): readonly Recipe[] {
@@ -89,34 +97,6 @@ async function decode(folder: string, size: number): Promise<Collection> {
   const labels = Uint8Array.from(files, ({ label }) => (label === 'PNEUMONIA' ? 1 : 0));
   return { images, labels, size, patients: files.map(({ patient }) => patient) };
 }
-
-const cell = (value: number): string => value.toFixed(3);
-
-function table(rows: readonly Row[]): string {
-  const lines = rows.map(({ recipe, none, scanner, class: byClass, shifts, seconds, trainings }) => {
-    const figures = [none, scanner.mean, scanner.worst, shifts['same acquisition']!, byClass.mean, byClass.worst];
-    return `| ${[recipe, ...figures.map(cell), seconds.toFixed(0), trainings].join(' | ')} |`;
-  });
-  return `| recipe | as they are | scanner shifts, mean | worst | same acquisition | class shifts, mean | worst | seconds | trainings |
-|---|---|---|---|---|---|---|---|---|
-${lines.join('\n')}`;
-}
-
-const allShifts = (rows: readonly Row[]): string => `| shift | ${rows.map(({ recipe }) => recipe).join(' | ')} |
-|---|${rows.map(() => '---').join('|')}|
-${SHIFTS.map(({ name }) => `| ${name} | ${rows.map(({ shifts }) => cell(shifts[name]!)).join(' | ')} |`).join('\n')}`;
-
-const page = (rows: readonly Row[], { folds, foldsRun, seeds, judged }: Plan): string => `# Which recipe generalises
-
-Made by \`npm run ablation -- --data <chest_xray> --docs\` from the training folder of the Kaggle set \`chest-xray-pneumonia\`:
-${foldsRun} of ${folds} patient-disjoint folds held out, ${seeds.length} seed${seeds.length === 1 ? '' : 's'}, up to ${judged} held-out images of each class. AUROC.
-
-${table(rows)}
-
-## Each shift
-
-${allShifts(rows)}
-`;
 
 try {
   await main();
