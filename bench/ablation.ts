@@ -93,7 +93,8 @@ interface Part {
 }
 
 async function measure(collection: Collection, recipe: Recipe, plan: Plan, part: Part): Promise<Outcome> {
-  const { network, batchSize, epochs, learningRate, optimiser, augmentation, name } = recipe;
+  const { name, network, augmentation, ...options } = recipe;
+  const { batchSize, optimiser } = options;
   const { foldOf, fold, held, seed } = part;
   const size = network.imageSize;
   const training = Array.from(foldOf.keys()).filter((i) => foldOf[i] !== fold);
@@ -105,9 +106,9 @@ async function measure(collection: Collection, recipe: Recipe, plan: Plan, part:
   });
   try {
     engine.load(initialParameters(network, seed));
-    const options = { batchSize, epochs, learningRate, optimiser, seed, stream: [fold] };
+    const keyed = { ...options, seed, stream: [fold] };
     const start = performance.now();
-    const fitted = await train(engine, images, augmentation ? { ...options, augmentation } : options);
+    const fitted = await train(engine, images, augmentation ? { ...keyed, augmentation } : keyed);
     const seconds = (performance.now() - start) / 1000;
     const labels = labelsOf(collection, held);
     const found: Record<string, number> = {};

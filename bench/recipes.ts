@@ -2,9 +2,11 @@
 import {
   type Augmentation,
   augmentationSchema,
+  type ClassWeights,
   type Network,
   type Optimiser,
   pneumoniaNetwork,
+  type Schedule,
   sgd,
 } from '../src/engine/index.ts';
 
@@ -16,6 +18,8 @@ export interface Recipe {
   readonly batchSize: number;
   readonly learningRate: number;
   readonly optimiser: Optimiser;
+  readonly schedule: Schedule;
+  readonly classWeights: ClassWeights;
   readonly augmentation?: Augmentation;
 }
 
@@ -26,6 +30,8 @@ const recipe = (name: string, imageSize: number, channels: readonly number[], mo
   batchSize: 32,
   learningRate: 0.01,
   optimiser: sgd(),
+  schedule: { kind: 'constant', warmup_epochs: 0 },
+  classWeights: 'none',
   ...more,
 });
 

@@ -1,6 +1,7 @@
 /** What the other rooms may use of the engine. */
-export { type ClassWeights, classWeightsSchema } from './class-weights.ts';
+
 export { type Augmentation, augmentationSchema, openAugmenter } from './augment.ts';
+export { type ClassWeights, classWeightsSchema } from './class-weights.ts';
 export {
   type Engine,
   type EngineOptions,
