@@ -1,4 +1,6 @@
 /** What the other rooms may use of the engine. */
+
+export { type Augmentation, augmentationSchema, openAugmenter } from './augment.ts';
 export { type ClassWeights, classWeightsSchema } from './class-weights.ts';
 export {
   type Engine,

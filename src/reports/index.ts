@@ -10,6 +10,7 @@ export {
   splitEvaluationSchema,
 } from './figures.ts';
 export { poolEvaluations } from './pool.ts';
+export { auroc } from './ranks.ts';
 export { renderReport } from './report.ts';
 export { type ComparisonRow, type Missing, missingSchema, type ReportData, reportDataSchema } from './report-data.ts';
 export { comparisonTable } from './table.ts';
