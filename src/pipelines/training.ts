@@ -1,6 +1,7 @@
 /** @file training_parameters of the pneumonia pipeline: the Azure ML example's keys, then fedrad's own with their defaults. */
 import { z } from 'zod';
 import {
+  augmentationSchema,
   classWeightsSchema,
   layerSchema,
   NETWORKS,
@@ -72,6 +73,8 @@ const fields = z.strictObject({
       error: 'expected constant, cosine, or an object with its kind: constant, step or cosine',
     })
     .default('constant'),
+  /** How much training images may be changed in each epoch (src/engine/augment.ts); by default not at all. */
+  augmentation: z.union([z.literal('none'), augmentationSchema]).default('none'),
   /** In the loss: `none`, `balanced` by each silo's own labels, or [NORMAL, PNEUMONIA]. */
   class_weights: classWeightsSchema.default('none'),
   /** `examples`: silos count by their training images. `mean`: all the same, as in the example. */
