@@ -9,10 +9,11 @@ import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../src/base/index.ts';
+import { benchCost } from './cost.ts';
 import type { Bench, BenchResult } from './result.ts';
 import { benchTrain } from './train.ts';
 
-const BENCHES: Readonly<Record<string, Bench>> = { train: benchTrain };
+const BENCHES: Readonly<Record<string, Bench>> = { train: benchTrain, cost: benchCost };
 
 interface Row {
   readonly bench: string;
@@ -34,16 +35,34 @@ function rowOf(bench: string, { case: name, ours, peer, peerName, unit }: BenchR
 const sentence = ({ bench, case: name, ours, peer, peer_name: peerName, unit, ratio }: Row): string =>
   `${bench}: ${name}: ${ours} ${unit}, ${peer === null ? 'peer not measured' : `${peer} ${unit} ${peerName}, ratio ${ratio}`}`;
 
+const TITLES: Readonly<Record<string, string>> = {
+  train: 'The network of the Azure ML example',
+  cost: 'How the cost of training grows',
+};
+
+function section(bench: string, rows: readonly Row[]): string[] {
+  if (rows.length === 0) return [];
+  const lines = rows.map(({ case: name, ours, peer, peer_name: peerName, unit, ratio }) => {
+    const other = peer === null ? 'not measured' : `${peer} ${unit}, ${peerName}`;
+    return `| ${name} | ${ours} ${unit} | ${other} | ${ratio ?? '-'} |`;
+  });
+  return [`## ${TITLES[bench]}\n`, '| case | fedrad | peer | ratio |', '|---|---|---|---|', ...lines, ''];
+}
+
 const page = (rows: readonly Row[]): string => `# Performance
 
 Made by \`npm run bench -- --docs\`: fedrad and its peer take turns in one run, on the same work and the same number of threads; medians.
 Absolute figures depend on the machine (here ${cpus().length} cores, ${cpus()[0]?.model.trim()}, Node ${process.versions.node}); read the ratios. A ratio above 1 means
 fedrad is faster, or needs less memory. What was tried, predicted and measured: [bench/NOTES.md](../bench/NOTES.md).
 
-| case | fedrad | peer | ratio |
-|---|---|---|---|
-${rows.map(({ case: name, ours, peer, peer_name: peerName, unit, ratio }) => `| ${name} | ${ours} ${unit} | ${peer === null ? 'not measured' : `${peer} ${unit}, ${peerName}`} | ${ratio ?? '-'} |`).join('\n')}
-`;
+${Object.keys(BENCHES)
+  .flatMap((bench) =>
+    section(
+      bench,
+      rows.filter((row) => row.bench === bench),
+    ),
+  )
+  .join('\n')}`;
 
 const flags = process.argv.slice(2).filter((argument) => argument.startsWith('--'));
 const chosen = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));

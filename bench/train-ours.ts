@@ -1,13 +1,18 @@
-/** @file fedrad's side of bench/train.ts: `node train-ours.ts images size batch threads`, then commands on stdin. */
+/** @file fedrad's side of side-by-side.ts: `node train-ours.ts work.json`, then commands on stdin. */
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { initialParameters, openEngine, pneumoniaNetwork, sgd } from '../src/engine/index.ts';
+import { initialParameters, type Network, openEngine, sgd } from '../src/engine/index.ts';
 
-const [path, size, batch, threads] = process.argv.slice(2);
-const network = pneumoniaNetwork({ imageSize: Number(size) });
-const images = new Uint8Array(readFileSync(path!));
-const labels = Uint8Array.from({ length: Number(batch) }, (_, i) => i % 2);
-const engine = await openEngine(network, { threads: Number(threads), batchSize: Number(batch) });
+const work = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as {
+  network: Network;
+  batch: number;
+  threads: number;
+  images: string;
+};
+const { network, batch, threads } = work;
+const images = new Uint8Array(readFileSync(work.images));
+const labels = Uint8Array.from({ length: batch }, (_, i) => i % 2);
+const engine = await openEngine(network, { threads, batchSize: batch });
 engine.load(initialParameters(network, 1));
 
 let step = 0;

@@ -28,8 +28,19 @@ test('bench train --tiny --json prints one result a line', () => {
   }
 });
 
+test('bench cost --tiny goes through threads, sizes, batches and networks', () => {
+  const { stdout, stderr, status } = bench('cost', '--tiny', '--json');
+  assert.equal(status, 0, stderr);
+  const cases = stdout
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { case: string }).case);
+  for (const title of ['1 thread', '24x24', 'batch 3', 'small, 0.962 MB, peak memory'])
+    assert.ok(cases.includes(title), `${title} of ${cases.join('; ')}`);
+});
+
 test('an unknown bench is named with what there is', () => {
   const { stderr, status } = bench('trian');
   assert.equal(status, 1);
-  assert.match(stderr, /no bench "trian"; there are: train/);
+  assert.match(stderr, /no bench "trian"; there are: train, cost/);
 });

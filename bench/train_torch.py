@@ -1,31 +1,26 @@
-"""PyTorch's side of bench/train.ts: python3 train_torch.py images size batch threads, then commands on stdin."""
-import json, resource, sys, time
+"""PyTorch's side of side-by-side.ts: python3 train_torch.py work.json, then commands on stdin."""
+import json, os, resource, sys, time
 import torch
 from torch import nn
 
-path, size, batch, threads = sys.argv[1], *map(int, sys.argv[2:5])
-torch.set_num_threads(threads)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "src", "engine", "fixtures"))
+sys.dont_write_bytecode = True
+from network import Network
+
+with open(sys.argv[1]) as file:
+    work = json.load(file)
+description, batch = work["network"], work["batch"]
+size = description["imageSize"]
+torch.set_num_threads(work["threads"])
 torch.manual_seed(0)
 
-
-def block(inputs, outputs, *more):
-    return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), *more]
-
-
-network = nn.Sequential(
-    *block(1, 32),
-    *block(32, 64, nn.Dropout(0.2)),
-    *block(64, 128, nn.Dropout(0.2)),
-    nn.Flatten(),
-    nn.Linear((size // 8) ** 2 * 128, 256),
-    nn.ReLU(),
-    nn.Linear(256, 2),
-).to(memory_format=torch.channels_last)
+network = Network(description["layers"], size).to(memory_format=torch.channels_last)
 optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
 cross_entropy = nn.CrossEntropyLoss()
-with open(path, "rb") as file:
+with open(work["images"], "rb") as file:
     grey = torch.frombuffer(bytearray(file.read()), dtype=torch.uint8).reshape(batch, 1, size, size)
-images = ((grey.float() / 255 - 0.4818) / 0.2357).contiguous(memory_format=torch.channels_last)
+mean, std = description["normalisation"]["mean"], description["normalisation"]["std"]
+images = ((grey.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 labels = torch.arange(batch) % 2
 
 

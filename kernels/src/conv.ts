@@ -50,26 +50,29 @@ export function conv(
   out: usize, outRow: usize, outCol: usize, rows: i32, cols: i32, from: i32, to: i32, outputs: i32, add: i32,
 ): void {
   const zero = f32x4.splat(0);
-  const strip = max<i32>(1, <i32>(FORWARD_STRIP / max<usize>(xRow, 1)));
+  const stripRows = max<i32>(1, <i32>(FORWARD_STRIP / max<usize>(xRow, 1)));
   const lastTap = taps + <usize>tapCount * TAP;
-  for (let top = 0; top < rows; top += strip) {
-    const bottom = min(rows, top + strip);
+  for (let top = 0; top < rows; top += stripRows) {
+    const bottom = min(rows, top + stripRows);
+    const strip = x + <usize>top * xRow;
     for (let c = from; c < to; c += 8) {
       const weights = w + (<usize>(c * depth) << 2);
       const lanes = min(8, outputs - c);
+      const outStrip = out + <usize>top * outRow + (<usize>c << 2);
       const bias0 = bias == 0 ? zero : loadLanes(bias + (<usize>c << 2), min(4, lanes));
       const bias1 = bias == 0 || lanes <= 4 ? zero : loadLanes(bias + (<usize>c << 2) + 16, lanes - 4);
-      for (let y = top; y < bottom; y++) {
-        const line = x + <usize>y * xRow;
-        const outLine = out + <usize>y * outRow + (<usize>c << 2);
-        for (let xx = 0; xx < cols; xx += 6) {
-          // Past the last column the last one is computed again and not stored.
-          const last = <usize>(cols - 1 - xx);
-          const s1 = min<usize>(1, last) * xCol, s2 = min<usize>(2, last) * xCol, s3 = min<usize>(3, last) * xCol;
-          const s4 = min<usize>(4, last) * xCol, s5 = min<usize>(5, last) * xCol;
+      const count = (bottom - top) * cols;
+      // Six positions at a time, across the ends of rows; past the last one it is computed again and not stored.
+      for (let n = 0; n < count; n += 6) {
+          const last = count - 1 - n;
+          const n1 = n + min(1, last), n2 = n + min(2, last), n3 = n + min(3, last);
+          const n4 = n + min(4, last), n5 = n + min(5, last);
+          const first = position(strip, n, cols, xRow, xCol);
+          const s1 = position(strip, n1, cols, xRow, xCol) - first, s2 = position(strip, n2, cols, xRow, xCol) - first;
+          const s3 = position(strip, n3, cols, xRow, xCol) - first, s4 = position(strip, n4, cols, xRow, xCol) - first;
+          const s5 = position(strip, n5, cols, xRow, xCol) - first;
           let a0 = bias0, a1 = bias1, b0 = bias0, b1 = bias1, c0 = bias0, c1 = bias1;
           let d0 = bias0, d1 = bias1, e0 = bias0, e1 = bias1, f0 = bias0, f1 = bias1;
-          const first = line + <usize>xx * xCol;
           let q = weights;
           for (let tap = taps; tap < lastTap; tap += TAP) {
             let p = first + <usize>load<u32>(tap);
@@ -120,22 +123,27 @@ export function conv(
               q += 32;
             }
           }
-          let o = outLine + <usize>xx * outCol;
-          put(o, a0, a1, lanes, add);
+          put(position(outStrip, n, cols, outRow, outCol), a0, a1, lanes, add);
           if (last < 1) continue;
-          put(o += outCol, b0, b1, lanes, add);
+          put(position(outStrip, n1, cols, outRow, outCol), b0, b1, lanes, add);
           if (last < 2) continue;
-          put(o += outCol, c0, c1, lanes, add);
+          put(position(outStrip, n2, cols, outRow, outCol), c0, c1, lanes, add);
           if (last < 3) continue;
-          put(o += outCol, d0, d1, lanes, add);
+          put(position(outStrip, n3, cols, outRow, outCol), d0, d1, lanes, add);
           if (last < 4) continue;
-          put(o += outCol, e0, e1, lanes, add);
+          put(position(outStrip, n4, cols, outRow, outCol), e0, e1, lanes, add);
           if (last < 5) continue;
-          put(o += outCol, f0, f1, lanes, add);
-        }
+          put(position(outStrip, n5, cols, outRow, outCol), f0, f1, lanes, add);
       }
     }
   }
+}
+
+/** Address of position n of rows of `cols`. */
+// @ts-ignore: decorator
+@inline
+function position(start: usize, n: i32, cols: i32, row: usize, col: usize): usize {
+  return start + <usize>(n / cols) * row + <usize>(n % cols) * col;
 }
 
 /** The first `lanes` floats at `at`; zeros behind them. */

@@ -14,7 +14,7 @@ export {
 } from './norm';
 export { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from './pool';
 export { sumAndUpdate, updateRange } from './update';
-export { winogradPoolRelu, winogradWeights } from './winograd';
+export { turnWeights, winogradConv, winogradPoolRelu, winogradWeights } from './winograd';
 
 /** a * b + c as the kernels compute it: tells whether multiply and add are fused here. */
 export function multiplyAdd(a: f32, b: f32, c: f32): f32 {

@@ -79,6 +79,84 @@ export function winogradPoolRelu(
   }
 }
 
+/**
+ * out = conv of x (+ out where `add`) without a pool: x [H, W, CI] inside a border of zeros, out [H, W, CO], rows xRow and outRow bytes
+ * apart; bias 0: none. CI a multiple of 4, CO of 8. scratch as in winogradPoolRelu. Where H or W is odd it reads past the border, but
+ * uses nothing of it.
+ */
+export function winogradConv(
+  x: usize, xRow: usize, u: usize, bias: usize, out: usize, outRow: usize, H: i32, W: i32, CI: i32, CO: i32,
+  scratch: usize, add: i32,
+): void {
+  const across = (W + 1) >> 1;
+  const tiles = ((H + 1) >> 1) * across;
+  const sums = scratch + <usize>(TILES * 16 * CI) * 4;
+  const groupBytes = <usize>(GROUP * 16 * CI) << 2;
+  const pixel = <usize>CO << 2;
+  const corner = x - xRow - (<usize>CI << 2);
+  for (let first = 0; first < tiles; first += TILES) {
+    const count = min(TILES, tiles - first);
+    for (let t = 0; t < count; t++) {
+      const y = (first + t) / across, xx = (first + t) % across;
+      transformInput(corner + <usize>(2 * y) * xRow + (<usize>(2 * xx * CI) << 2), xRow, CI,
+        scratch + <usize>(t / GROUP) * groupBytes + (<usize>((t % GROUP) * CI) << 2));
+    }
+    for (let c = 0; c < CO; c += 8) {
+      const uc = u + (<usize>(c * 16 * CI) << 2);
+      let v = scratch;
+      for (let t = 0; t < count; t += GROUP, v += groupBytes) {
+        multiply(v, uc, sums, CI);
+        const last = min(t + GROUP, count);
+        let m = sums;
+        for (let tile = t; tile < last; tile++, m += 32) {
+          const y = 2 * ((first + tile) / across), xx = 2 * ((first + tile) % across);
+          const o = out + <usize>y * outRow + <usize>xx * pixel + (<usize>c << 2);
+          const right: usize = xx + 1 < W ? pixel : 0, below: usize = y + 1 < H ? outRow : 0;
+          windowOutputs(m, bias == 0 ? 0 : bias + (<usize>c << 2), o, right, below, add);
+          windowOutputs(m + 16, bias == 0 ? 0 : bias + (<usize>c << 2) + 16, o + 16, right, below, add);
+        }
+      }
+    }
+  }
+}
+
+/** The four outputs of one tile and 4 channels; right and below: bytes to the next column and row, 0 outside the image. */
+// @ts-ignore: decorator
+@inline
+function windowOutputs(m: usize, bias: usize, o: usize, right: usize, below: usize, add: i32): void {
+  const b = bias == 0 ? f32x4.splat(0) : v128.load(bias);
+  const top0 = f32x4.add(f32x4.add(v128.load(m, 0), v128.load(m, 192 * 4)), v128.load(m, 192 * 8));
+  const top1 = f32x4.add(f32x4.add(v128.load(m, 192), v128.load(m, 192 * 5)), v128.load(m, 192 * 9));
+  const top2 = f32x4.add(f32x4.add(v128.load(m, 192 * 2), v128.load(m, 192 * 6)), v128.load(m, 192 * 10));
+  const top3 = f32x4.add(f32x4.add(v128.load(m, 192 * 3), v128.load(m, 192 * 7)), v128.load(m, 192 * 11));
+  storeOutput(o, f32x4.add(f32x4.add(f32x4.add(top0, top1), top2), b), add);
+  if (right != 0) storeOutput(o + right, f32x4.add(f32x4.sub(f32x4.sub(top1, top2), top3), b), add);
+  if (below == 0) return;
+  const low0 = f32x4.sub(f32x4.sub(v128.load(m, 192 * 4), v128.load(m, 192 * 8)), v128.load(m, 192 * 12));
+  const low1 = f32x4.sub(f32x4.sub(v128.load(m, 192 * 5), v128.load(m, 192 * 9)), v128.load(m, 192 * 13));
+  const low2 = f32x4.sub(f32x4.sub(v128.load(m, 192 * 6), v128.load(m, 192 * 10)), v128.load(m, 192 * 14));
+  const low3 = f32x4.sub(f32x4.sub(v128.load(m, 192 * 7), v128.load(m, 192 * 11)), v128.load(m, 192 * 15));
+  storeOutput(o + below, f32x4.add(f32x4.add(f32x4.add(low0, low1), low2), b), add);
+  if (right != 0) storeOutput(o + below + right, f32x4.add(f32x4.sub(f32x4.sub(low1, low2), low3), b), add);
+}
+
+// @ts-ignore: decorator
+@inline
+function storeOutput(o: usize, value: v128, add: i32): void {
+  v128.store(o, add ? f32x4.add(v128.load(o), value) : value);
+}
+
+/** turned [inputs][3][3][outputs] from w [outputs][3][3][inputs], the window turned by half a circle, for inputs [from, to). */
+export function turnWeights(w: usize, turned: usize, inputs: i32, outputs: i32, from: i32, to: i32): void {
+  for (let i = from; i < to; i++) {
+    for (let tap = 0; tap < 9; tap++) {
+      const target = turned + (<usize>((i * 9 + tap) * outputs) << 2);
+      const source = w + (<usize>((8 - tap) * inputs + i) << 2);
+      for (let o = 0; o < outputs; o++) store<f32>(target + (<usize>o << 2), load<f32>(source + (<usize>(o * 9 * inputs) << 2)));
+    }
+  }
+}
+
 /** V of one tile: v [16][GROUP][CI], at this tile's place in the group. */
 // @ts-ignore: decorator
 @inline

@@ -69,6 +69,16 @@ const NETWORKS: Readonly<Record<string, Network>> = {
     { op: 'residual', body: [conv('next', 16, 3, { padding: 1 }), { op: 'relu' }] },
     head,
   ]),
+  'odd sizes by Winograd': network(16, [
+    conv('stem', 8, [2, 4]),
+    { op: 'relu' },
+    conv('wide', 16, 3, { padding: 1 }),
+    { op: 'residual', body: [{ op: 'relu' }, conv('same', 16, 3, { padding: 1, bias: false })] },
+    { op: 'relu' },
+    conv('padded', 8, 3, { padding: 1 }),
+    conv('far', 8, 5, { padding: 4 }),
+    head,
+  ]),
   'small, with a mean over the image': smallNetwork({ imageSize: 32, channels: [8, 16, 16, 32] }),
   'ResNet-18': resnet18({ imageSize: 32, width: 8 }),
 };

@@ -2,7 +2,8 @@
 import type { Node, Shape } from '../graph.ts';
 import type { Conv2d } from '../layers.ts';
 import { type Builder, type Into, imageAt, type Op, type Placed, type Stage } from '../stage.ts';
-import { inputPhases, type Phase, windowTaps } from './taps.ts';
+import { inputPhases, type Phase, type Taps, windowTaps } from './taps.ts';
+import { fitsWinograd, winogradForward, winogradInputGradient } from './winograd.ts';
 
 /** Outputs whose weight gradients are one work item. */
 const gradientBlock = (outputs: number): number => (outputs >= 64 ? 16 : outputs >= 32 ? 8 : 4);
@@ -21,51 +22,12 @@ export function buildConv(builder: Builder, node: Node<Conv2d>, into: Into | und
   const { depth } = taps;
   const weight = builder.parameter(`${layer.name}.weight`);
   const bias = layer.bias ? builder.parameter(`${layer.name}.bias`) : undefined;
-  const packedBytes = Math.ceil(outputs / 8) * depth * 32;
-  const packed = builder.take(packedBytes * groups);
   const [sh, sw] = layer.stride;
   const first = x.data - layer.padding[0] * x.row - layer.padding[1] * x.pixel;
-  const blocks = Math.ceil(outputs / 8);
   const { height, width } = y.shape;
-
-  const pack: Stage = {
-    items: () => groups * Math.ceil(outputs / PACK_BLOCK),
-    run: (kernels, _job, item) => {
-      const [group, from] = [item % groups, Math.floor(item / groups) * PACK_BLOCK];
-      const to = Math.min(outputs, from + PACK_BLOCK);
-      kernels.packConv(weight.at + group * outputs * depth * 4, packed + group * packedBytes, depth, from, to);
-    },
-  };
-
-  const splits = ({ images }: { images: number }): number => (images < FEW_IMAGES ? Math.min(4, blocks) : 1);
-  const forward: Stage = {
-    items: (job) => job.images * splits(job),
-    run: (kernels, job, item) => {
-      const image = item % job.images;
-      const [from, to] = part(Math.floor(item / job.images), splits(job), blocks);
-      for (let group = 0; group < groups; group++) {
-        kernels.conv(
-          first + image * x.image + group * inputs * 4,
-          x.row * sh,
-          x.pixel * sw,
-          tapsAt,
-          taps.table.length / 2,
-          depth,
-          packed + group * packedBytes,
-          bias ? bias.at + group * outputs * 4 : 0,
-          imageAt(y, image) + group * outputs * 4,
-          y.row,
-          y.pixel,
-          height,
-          width,
-          from * 8,
-          Math.min(outputs, to * 8),
-          outputs,
-          0,
-        );
-      }
-    },
-  };
+  const forward = fitsWinograd(layer, x, outputs)
+    ? winogradForward(builder, x, y, weight.at, bias?.at ?? 0)
+    : directForward(builder, layer, x, y, taps, tapsAt, { weight: weight.at, bias: bias?.at });
 
   const block = gradientBlock(outputs);
   const weightGradient: Stage = {
@@ -95,13 +57,66 @@ export function buildConv(builder: Builder, node: Node<Conv2d>, into: Into | und
     },
   };
 
-  const input = into && inputGradient(builder, layer, x.shape, g, into, weight.at, groups === 1 ? x.stored : inputs);
+  const input =
+    into &&
+    (fitsWinograd(layer, g, into.to.stored)
+      ? winogradInputGradient(builder, g, into, weight.at)
+      : inputGradient(builder, layer, x.shape, g, into, weight.at, groups === 1 ? x.stored : inputs));
   return {
-    pack: [pack, ...(input ? [input.pack] : [])],
-    forward: [forward],
+    pack: [...forward.pack, ...(input?.pack ?? [])],
+    forward: [forward.stage],
     backward: [weightGradient, ...(input ? [input.stage] : [])],
     update: [],
   };
+}
+
+interface Product {
+  readonly pack: readonly Stage[];
+  readonly stage: Stage;
+}
+
+function directForward(
+  builder: Builder,
+  layer: Conv2d,
+  x: Placed,
+  y: Placed,
+  taps: Taps,
+  tapsAt: number,
+  parameter: { readonly weight: number; readonly bias: number | undefined },
+): Product {
+  const { groups, stride, padding } = layer;
+  const [inputs, outputs] = [x.shape.channels / groups, layer.out_channels / groups];
+  const { depth } = taps;
+  const packedBytes = Math.ceil(outputs / 8) * depth * 32;
+  const packed = builder.take(packedBytes * groups);
+  const first = x.data - padding[0] * x.row - padding[1] * x.pixel;
+  const blocks = Math.ceil(outputs / 8);
+  const pack: Stage = {
+    items: () => groups * Math.ceil(outputs / PACK_BLOCK),
+    run: (kernels, _job, item) => {
+      const [group, from] = [item % groups, Math.floor(item / groups) * PACK_BLOCK];
+      const to = Math.min(outputs, from + PACK_BLOCK);
+      kernels.packConv(parameter.weight + group * outputs * depth * 4, packed + group * packedBytes, depth, from, to);
+    },
+  };
+  const splits = ({ images }: { images: number }): number => (images < FEW_IMAGES ? Math.min(4, blocks) : 1);
+  const stage: Stage = {
+    items: (job) => job.images * splits(job),
+    run: (kernels, job, item) => {
+      const image = item % job.images;
+      const [from, to] = part(Math.floor(item / job.images), splits(job), blocks);
+      for (let group = 0; group < groups; group++) {
+        const bias = parameter.bias === undefined ? 0 : parameter.bias + group * outputs * 4;
+        kernels.conv(
+          ...([first + image * x.image + group * inputs * 4, x.row * stride[0], x.pixel * stride[1]] as const),
+          ...([tapsAt, taps.table.length / 2, depth, packed + group * packedBytes, bias] as const),
+          ...([imageAt(y, image) + group * outputs * 4, y.row, y.pixel, y.shape.height, y.shape.width] as const),
+          ...([from * 8, Math.min(outputs, to * 8), outputs, 0] as const),
+        );
+      }
+    },
+  };
+  return { pack: [pack], stage };
 }
 
 /** The share of `count` blocks that is part `index` of `parts`. */
@@ -119,7 +134,7 @@ function inputGradient(
   { to: dx, add }: Into,
   weight: number,
   run: number,
-): { pack: Stage; stage: Stage } {
+): Product {
   const { groups } = layer;
   const [inputs, outputs] = [shape.channels / groups, layer.out_channels / groups];
   const window = layer.kernel_size[0] * layer.kernel_size[1];
@@ -182,5 +197,5 @@ function inputGradient(
       }
     },
   };
-  return { pack, stage };
+  return { pack: [pack], stage };
 }
