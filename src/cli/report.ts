@@ -224,7 +224,10 @@ function trainingFacts({ training_parameters: training }: PneumoniaConfig, evide
       : training.class_weights === 'balanced'
         ? 'balanced by each hospital’s own labels'
         : 'none',
-    Augmentation: augmentationWords(training.augmentation),
+    Augmentation:
+      training.augmentation === 'none'
+        ? 'none'
+        : optionWords({ kind: 'each image in each epoch', ...training.augmentation }),
     Equalisation:
       training.equalise === undefined
         ? 'none'
@@ -237,11 +240,6 @@ function trainingFacts({ training_parameters: training }: PneumoniaConfig, evide
   };
   return Object.entries(facts).map(([name, value]) => ({ name, value }));
 }
-
-const augmentationWords = (augmentation: Training['augmentation']): string => {
-  const used = Object.entries(augmentation ?? {}).filter(([, most]) => most > 0);
-  return used.length === 0 ? 'none' : used.map(([name, most]) => `${name} ${most}`).join(', ');
-};
 
 function networkWords(training: Training): string {
   const name = networkName(training);

@@ -169,14 +169,14 @@ for (const [name, change, message] of [
     'config.yaml: training_parameters.image_size: a kernel of 2x2 does not fit 1x1 pixels',
   ],
   [
+    'an unknown augmentation',
+    ['lr: 0.01', 'augmentation: {shift: 0.1, flip: true}'],
+    'config.yaml: training_parameters.augmentation.flip: unknown key (did you mean',
+  ],
+  [
     'a threshold by another rule',
     ['lr: 0.01', 'threshold: sensitivity:95'],
     'config.yaml: training_parameters.threshold: expected a number from 0 to 1, youden, or sensitivity:<share> (for example',
-  ],
-  [
-    'an augmentation there is not',
-    ['lr: 0.01', 'augmentation: {flip: 0.5}'],
-    'config.yaml: training_parameters.augmentation.flip: unknown key (did you mean shift?',
   ],
   [
     'one class weight',

@@ -73,10 +73,10 @@ const fields = z.strictObject({
       error: 'expected constant, cosine, or an object with its kind: constant, step or cosine',
     })
     .default('constant'),
+  /** How much training images may be changed in each epoch (src/engine/augment.ts); by default not at all. */
+  augmentation: z.union([z.literal('none'), augmentationSchema]).default('none'),
   /** In the loss: `none`, `balanced` by each silo's own labels, or [NORMAL, PNEUMONIA]. */
   class_weights: classWeightsSchema.default('none'),
-  /** How training images are changed, anew in each epoch: {rotation: 7, aspect: 0.3} and more. By default not at all. */
-  augmentation: augmentationSchema.optional(),
   /** Equalises each image's histogram before the network sees it, a margin of this share on each side not counted. By default not. */
   equalise: z.number().min(0).max(0.4).optional(),
   /** `examples`: silos count by their training images. `mean`: all the same, as in the example. */
