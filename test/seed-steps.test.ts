@@ -109,6 +109,8 @@ test('every command has help with an example', async (context) => {
     'run report',
     'model evaluate',
     'model predict',
+    'model export',
+    'model card',
   ]) {
     assert.match(await cli.ok(...command.split(' ').filter(Boolean), '--help'), /Example:\n {2}fedrad/, command);
   }

@@ -2,7 +2,7 @@
 import { copyFile, mkdir, readFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { MODEL_FILE } from '../components/index.ts';
+import { MODEL_FILE, writeModelCard } from '../components/index.ts';
 import type { Graph } from '../pipelines/index.ts';
 import {
   parseConfig,
@@ -15,7 +15,8 @@ import { openRunHistory, provisionWorkspace, type RunHistory } from '../workspac
 import { printJson } from './context.ts';
 import { createRun } from './create-run.ts';
 import { executeRun } from './execute.ts';
-import { modelOfRun } from './model.ts';
+import { modelOfRun } from './find-model.ts';
+import { cardOf } from './model-card.ts';
 import { integerOption } from './options.ts';
 import { makeReport } from './report.ts';
 import { runFiles } from './run-folder.ts';
@@ -79,16 +80,18 @@ async function demo(options: DemoOptions): Promise<number> {
   const report = join(folder, 'report.html');
   const model = join(folder, MODEL_FILE);
   await copyFile(runFiles(home, trained.id).report, report);
-  await copyFile(join(await modelOfRun(home, trained.id, 'best'), MODEL_FILE), model);
+  const best = await modelOfRun(home, trained.id, 'best');
+  await copyFile(best.file, model);
+  const card = await writeModelCard(model, (await cardOf(best))!);
   const seconds = (performance.now() - start) / 1000;
   if (options.json) {
-    printJson({ run: trained.id, seconds, report, model, evidence });
+    printJson({ run: trained.id, seconds, report, model, card, evidence });
     return 0;
   }
   const here = (path: string): string => relative(process.cwd(), path) || path;
   console.log(`\nOn the test images of all three hospitals (synthetic):\n\n${summary}\n`);
   console.log(
-    `Report  ${here(report)}   (open it in a browser)\nModel   ${here(model)}\nTook    ${seconds.toFixed(0)} s\n`,
+    `Report  ${here(report)}   (open it in a browser)\nModel   ${here(model)}   (its card: ${here(card)})\nTook    ${seconds.toFixed(0)} s\n`,
   );
   console.log('What to try next:');
   console.log(`  npx fedrad --home ${here(home)} run show ${trained.id}`);

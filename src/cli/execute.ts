@@ -91,6 +91,7 @@ export function tellOutcome(home: string, runId: string, pipeline: string, outco
       console.log(`Run ${runId} completed.`);
       if (pipeline === 'pneumonia') {
         console.log(`Report: ${runFiles(home, runId).report}`);
+        console.log(`Model card: fedrad model card --model ${runId}`);
         console.log(`Next: fedrad model evaluate --model ${runId} --data <folder with NORMAL/ and PNEUMONIA/>`);
       } else {
         console.log('Next: fedrad submit pneumonia --wait');

@@ -1,5 +1,6 @@
 /** @file Options that several commands share. */
 import { type Command, InvalidArgumentError } from 'commander';
+import { fail } from '../base/index.ts';
 import type { WorkspaceName } from '../workspace/index.ts';
 
 export interface NamedWorkspace {
@@ -39,3 +40,17 @@ export const integerOption =
     }
     return value;
   };
+
+/** The arguments of a command's `option`: a probability, by default the model's own. */
+export const thresholdOption: [flags: string, description: string, parse: (text: string) => number] = [
+  '--threshold <p>',
+  "a score from here on counts as pneumonia (default: the model's own, else 0.5)",
+  probability,
+];
+
+function probability(text: string): number {
+  const value = Number(text);
+  return text.trim() !== '' && value >= 0 && value <= 1
+    ? value
+    : fail('--threshold', `expected a number from 0 to 1, got "${text}"`, 'for example 0.5');
+}

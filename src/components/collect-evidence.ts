@@ -18,6 +18,7 @@ import { checkShares } from './data-facts.ts';
 import { readEarlyStopping } from './early-stopping.ts';
 import { readEvaluations } from './evaluation-files.ts';
 import { bestIteration, type Evidence, type ModelEvidence, type SiloEvaluation } from './evidence.ts';
+import { modelCard, writeModelCard } from './model-card-file.ts';
 import { copyModel, MODEL_FILE, readModel, writeModel } from './model-file.ts';
 import type { evidenceParameters } from './specs.ts';
 
@@ -99,6 +100,11 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
     comparisons,
   };
   await writeFile(join(outputPath(context, 'evidence'), 'evidence.json'), `${JSON.stringify(evidence)}\n`);
+  for (const chosen of ['best', 'last'] as const) {
+    const file = join(outputPath(context, `${chosen}_model`), MODEL_FILE);
+    const { network } = await readModel(file);
+    await writeModelCard(file, modelCard({ evidence, chosen, network, config: parameters.config }));
+  }
   for (const [index, { val, test }] of iterations.entries()) {
     if (val.auroc !== null) report.metric('Pooled Val AUROC', val.auroc, index + 1);
     if (test.auroc !== null) report.metric('Pooled Test AUROC', test.auroc, index + 1);

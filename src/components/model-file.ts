@@ -10,6 +10,9 @@ import { type Network, networkSchema, parameterShapes } from '../engine/index.ts
 
 export const MODEL_FILE = 'model.safetensors';
 
+/** Of class 0 and class 1. */
+export const LABELS = ['NORMAL', 'PNEUMONIA'] as const;
+
 export interface ModelFile {
   readonly network: Network;
   readonly parameters: ParameterSet;
@@ -23,13 +26,16 @@ const metadataSchema = z.object({
   threshold: z.string().transform(Number).pipe(z.number().min(0).max(1)).optional(),
 });
 
+/** What the metadata of a model's file must hold. */
+export const modelMetadata = ({ network, threshold }: Omit<ModelFile, 'parameters'>): Record<string, string> => ({
+  ...{ format: 'pt', fedrad: '1', network: JSON.stringify(network), labels: LABELS.join() },
+  ...(threshold === undefined ? {} : { threshold: String(threshold) }),
+});
+
 /** Writes a model into a folder. */
-export async function writeModel(folder: string, { network, parameters, threshold }: ModelFile): Promise<void> {
-  const metadata = {
-    ...{ format: 'pt', fedrad: '1', network: JSON.stringify(network), labels: 'NORMAL,PNEUMONIA' },
-    ...(threshold === undefined ? {} : { threshold: String(threshold) }),
-  };
-  await writeFile(join(folder, MODEL_FILE), encodeSafetensors({ parameters, metadata }));
+export async function writeModel(folder: string, model: ModelFile): Promise<void> {
+  const { parameters } = model;
+  await writeFile(join(folder, MODEL_FILE), encodeSafetensors({ parameters, metadata: modelMetadata(model) }));
 }
 
 /** Copies the model of one folder into another, byte for byte. */

@@ -77,6 +77,8 @@ export const evidenceParameters = z.strictObject({
   /** Names of all silos: `evaluation_1_*` must come from the first. */
   silos: z.array(z.string()),
   training: trainingWordsSchema,
+  /** The config's training_parameters, for the model cards. */
+  config: z.record(z.string(), z.json()),
   seed,
 });
 

@@ -7,7 +7,8 @@
 import { checkParameters, fail, type ParameterSet, type PhiloxKey, type Tensor } from '../base/index.ts';
 import { openCrew } from './crew.ts';
 import { equalise } from './equalise.ts';
-import { isBuffer } from './graph.ts';
+import type { FeatureMaps } from './explain.ts';
+import { elements, flatten, isBuffer } from './graph.ts';
 import { compileKernels, fusesMultiplyAdd, linkKernels } from './kernels.ts';
 import { classOneProbabilities, crossEntropy, type Logits } from './loss.ts';
 import { SETTINGS } from './memory.ts';
@@ -16,6 +17,7 @@ import type { Optimiser } from './optimiser.ts';
 import { convertParameter, type ParameterPlace, storedFloats } from './parameter-places.ts';
 import { compileProgram } from './program.ts';
 import type { Job, Placed } from './stage.ts';
+import { lastFeatureMap } from './tail.ts';
 import { hasSecondMoments, SETTINGS_FLOATS, updateSettings } from './update.ts';
 
 /** Images with their diagnoses. */
@@ -72,6 +74,8 @@ export interface Engine {
   step(batch: LabelledImages, options: StepOptions): StepResult;
   /** P(PNEUMONIA) of each image [N, H, W], dropout off and batch norm by its running statistics; any N. */
   probabilities(images: Uint8Array): Float32Array;
+  /** The last feature map of each image [N, H, W], dropout off; any N. */
+  features(images: Uint8Array): FeatureMaps;
   /** Ends the threads; the engine cannot be used afterwards. */
   close(): Promise<void>;
 }
@@ -135,6 +139,16 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
     packed = true;
     crew.run('forward', job);
   };
+  /** Runs any number of images forward for evaluation; `take` is called after each batch. */
+  const evaluateAll = (images: Uint8Array, take: (from: number, count: number) => void): void => {
+    const pixels = network.imageSize ** 2;
+    for (let from = 0; from * pixels < images.length; from += batchSize) {
+      const batch = images.subarray(from * pixels, (from + batchSize) * pixels);
+      const count = batch.length / pixels;
+      runForward(batch, { images: count, training: false, dropoutKey: undefined, adaptive: false, anchored: false });
+      take(from, count);
+    }
+  };
 
   return {
     network,
@@ -185,17 +199,24 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
     },
 
     probabilities(images) {
-      const pixels = network.imageSize ** 2;
-      if (images.length % pixels !== 0)
-        fail('images', `expected a multiple of ${pixels} pixels, got ${images.length}`, imageRemedy(network));
-      const result = new Float32Array(images.length / pixels);
-      for (let from = 0; from < result.length; from += batchSize) {
-        const count = Math.min(batchSize, result.length - from);
-        const job: Job = { images: count, training: false, dropoutKey: undefined, adaptive: false, anchored: false };
-        runForward(images.subarray(from * pixels, (from + count) * pixels), job);
-        result.set(classOneProbabilities(logitsOf(program.logits), count), from);
-      }
+      const result = new Float32Array(countImages(images, network));
+      evaluateAll(images, (from, count) => result.set(classOneProbabilities(logitsOf(program.logits), count), from));
       return result;
+    },
+
+    features(images) {
+      const map = lastFeatureMap(flatten(network.layers, network.imageSize));
+      const placed =
+        program.tensor(map) ??
+        fail(
+          'network',
+          'its last feature map is not kept: fused kernels reduce it to one position',
+          'use larger images',
+        );
+      const { shape } = placed;
+      const data = new Float32Array(countImages(images, network) * elements(shape));
+      evaluateAll(images, (from, count) => copyImages(placed, count, data.subarray(from * elements(shape))));
+      return { shape, data };
     },
 
     close: () => crew.close(),
@@ -203,6 +224,16 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
 
   function stored(place: ParameterPlace, at: number): Float32Array {
     return floats(at, storedFloats(place.shape, place.layout));
+  }
+
+  /** Copies a tensor [images, H, W, C] without its border and padding. */
+  function copyImages({ shape, data, row, pixel, image }: Placed, images: number, to: Float32Array): void {
+    const { channels, height, width } = shape;
+    let at = 0;
+    for (let b = 0; b < images; b++)
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x++, at += channels)
+          to.set(floats(data + b * image + y * row + x * pixel, channels), at);
   }
 
   function tensor(place: ParameterPlace, at: number): Tensor {
@@ -219,6 +250,13 @@ const normalisationTable = ({ normalisation: { mean, std } }: Network): Float32A
   );
 
 const imageRemedy = ({ imageSize }: Network): string => `prepare the images as ${imageSize}x${imageSize} grey`;
+
+function countImages(images: Uint8Array, network: Network): number {
+  const pixels = network.imageSize ** 2;
+  if (images.length % pixels !== 0)
+    fail('images', `expected a multiple of ${pixels} pixels, got ${images.length}`, imageRemedy(network));
+  return images.length / pixels;
+}
 
 function checkBatch({ images, labels }: LabelledImages, network: Network, batchSize: number): number {
   const count = labels.length;

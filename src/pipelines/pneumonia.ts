@@ -210,6 +210,11 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
         ...(training.equalise === undefined ? {} : { equalise: training.equalise }),
         threshold: training.threshold,
       },
+      config: Object.fromEntries(
+        Object.entries({ ...training, network: networkName(training) }).flatMap(([key, value]) =>
+          value === undefined ? [] : [[key, value]],
+        ),
+      ),
       seed: training.seed,
     },
   });

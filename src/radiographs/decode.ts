@@ -43,7 +43,8 @@ export async function checkRadiograph(bytes: Uint8Array): Promise<void> {
   await decoding(bytes, (image) => image.resize(64, 64, { fit: 'fill' }).raw().toBuffer());
 }
 
-async function decodeGrey(bytes: Uint8Array): Promise<GreyImage> {
+/** Decodes a JPEG or PNG to grey at its own size. Throws {@link UnusableImage}. */
+export async function decodeGrey(bytes: Uint8Array): Promise<GreyImage> {
   return decoding(bytes, async (image) => {
     const { space, orientation, channels } = await image.metadata();
     const grey = (space === 'b-w' || space === 'grey16') && channels <= 2;

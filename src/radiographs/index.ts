@@ -5,6 +5,7 @@ export type { KaggleCredentials } from './kaggle.ts';
 export { CLASSES, type ClassName, type LabelledFile, SPLITS, type Split } from './layout.ts';
 export { DEFAULT_LIMITS, type Limits } from './limits.ts';
 export type { ImageCounts, ImportSummary, LeftOutReason } from './manifest.ts';
+export { drawOverlay, type OverlayMap } from './overlay.ts';
 export { type Partition, partitionSchema } from './partition.ts';
 export { patientOf } from './patient.ts';
 export { type PreparedSummary, type PrepareRequest, prepare } from './prepare.ts';

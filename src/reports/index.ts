@@ -4,11 +4,14 @@ export {
   type Evaluation,
   evaluationSchema,
   type Figures,
+  figuresSchema,
   type PooledEvaluation,
   pooledEvaluationSchema,
   type SplitEvaluation,
   splitEvaluationSchema,
 } from './figures.ts';
+export { type ModelCard, modelCardSchema } from './model-card.ts';
+export { renderModelCard } from './model-card-text.ts';
 export { poolEvaluations } from './pool.ts';
 export { auroc } from './ranks.ts';
 export { renderReport } from './report.ts';

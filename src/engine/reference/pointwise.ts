@@ -1,4 +1,5 @@
 /** @file Operations of the oracle on each element alone. */
+import { erf } from '../erf.ts';
 import { type Batch, batchOf, type Evaluated, product } from './tensor.ts';
 
 /** max(0, x); the gradient at 0 is 0. */
@@ -29,17 +30,3 @@ function pointwise(x: Batch, f: (value: number) => number, slope: (value: number
 }
 
 const normal = (x: number): number => (1 + erf(x / Math.SQRT2)) / 2;
-
-/**
- * 2 / sqrt(pi) exp(-x^2) (x + 2 x^3 / 3 + 4 x^5 / (3 5) + ...): all terms have one sign, so nothing cancels
- * (Abramowitz and Stegun, 7.1.6). From 6 on it is 1 in double precision.
- */
-export function erf(x: number): number {
-  if (Math.abs(x) >= 6) return Math.sign(x);
-  let [term, sum] = [x, x];
-  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
-    term *= (2 * x * x) / (2 * n + 1);
-    sum += term;
-  }
-  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
-}

@@ -1,12 +1,13 @@
 /** @file Holds each operation of the oracle to finite differences, and its corner cases to what PyTorch documents. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { erf } from '../erf.ts';
 import { elements, type Shape } from '../graph.ts';
 import { lcg } from '../testing.ts';
 import { conv2d, linear } from './convolution.ts';
 import { crossEntropy } from './loss.ts';
 import { batchNorm2d, groupNorm } from './norms.ts';
-import { dropout, erf, gelu, relu } from './pointwise.ts';
+import { dropout, gelu, relu } from './pointwise.ts';
 import { avgPool2d, globalAvgPool, maxPool2d } from './pooling.ts';
 import { type Batch, batchOf, type Evaluated, type Values } from './tensor.ts';
 

@@ -1,0 +1,104 @@
+/** @file The card of a model, beside its file: for `model.safetensors` `model-card.md` to read and `model-card.json` for programs. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import { z } from 'zod';
+import { elementCount, fail } from '../base/index.ts';
+import { flatten, isBuffer, type Network, parameterShapes } from '../engine/index.ts';
+import { figuresSchema, type ModelCard, modelCardSchema, renderModelCard } from '../reports/index.ts';
+import type { Evidence } from './evidence.ts';
+import { LABELS } from './model-file.ts';
+
+export interface CardFacts {
+  readonly evidence: Evidence;
+  readonly chosen: 'best' | 'last';
+  readonly network: Network;
+  /** The config's training_parameters. */
+  readonly config: ModelCard['training'];
+}
+
+/** The card of the best or last model of a run, from its evidence. */
+export function modelCard({ evidence, chosen, network, config }: CardFacts): ModelCard {
+  const index = evidence.iterations.findIndex(({ model }) => model === evidence[chosen]);
+  const { sha256, silos, test } = evidence.iterations[index]!;
+  return {
+    version: 1,
+    model: {
+      sha256:
+        evidence.files?.[chosen] ?? sha256 ?? fail(`evidence of ${evidence[chosen]}`, 'it has no SHA-256 of the model'),
+      chosen,
+      iteration: index + 1,
+      bestBy: evidence.bestBy,
+      thresholdBy: evidence.thresholdBy ?? 'fixed beforehand',
+      stoppedEarly: evidence.stoppedAfter !== undefined,
+    },
+    synthetic: silos.some(({ data }) => data.synthetic),
+    network: networkFacts(network),
+    training: config,
+    hospitals: silos.map(({ silo, data, test: own }) => ({
+      name: silo,
+      splits: data.splits,
+      offered: data.intake.offered,
+      used: data.intake.used,
+      patientDisjoint: data.share.partition['method'] !== 'round-robin',
+      manifestSha256: data.manifestSha256,
+      // Without the histogram of scores.
+      test: figuresSchema.parse(own),
+    })),
+    test: figuresSchema.parse(test),
+  };
+}
+
+function networkFacts(network: Network): ModelCard['network'] {
+  const { imageSize, normalisation, layers } = network;
+  const counts = new Map<string, number>();
+  for (const { layer } of flatten(layers, imageSize).nodes) counts.set(layer.op, (counts.get(layer.op) ?? 0) + 1);
+  return {
+    imageSize,
+    normalisation,
+    labels: [...LABELS],
+    parameters: [...parameterShapes(network)]
+      .filter(([name]) => !isBuffer(name))
+      .reduce((sum, [, shape]) => sum + elementCount(shape), 0),
+    layers: [...counts].map(([op, count]) => ({ op, count })),
+  };
+}
+
+/** Where the card of a model's file lies. */
+export function cardFiles(modelFile: string): { readonly text: string; readonly json: string } {
+  const stem = join(dirname(modelFile), `${basename(modelFile, extname(modelFile))}-card`);
+  return { text: `${stem}.md`, json: `${stem}.json` };
+}
+
+/** Writes a card beside a model's file; gives its path. */
+export async function writeModelCard(modelFile: string, card: ModelCard): Promise<string> {
+  const { text, json } = cardFiles(modelFile);
+  await writeFile(json, `${JSON.stringify(card, null, 2)}\n`);
+  await writeFile(text, renderModelCard(card));
+  return text;
+}
+
+/** The card beside a model's file, or undefined where there is none. Throws FedradError where it is damaged. */
+export async function readModelCard(modelFile: string): Promise<ModelCard | undefined> {
+  const { json } = cardFiles(modelFile);
+  const text = await readFile(json, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (text === undefined) return undefined;
+  const card = modelCardSchema.safeParse(jsonOrUndefined(text));
+  return card.success
+    ? card.data
+    : fail(
+        json,
+        `not a model card: ${z.prettifyError(card.error).replaceAll('\n', ' ')}`,
+        'remove it, or export again',
+      );
+}
+
+function jsonOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
