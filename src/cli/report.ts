@@ -224,6 +224,14 @@ function trainingFacts({ training_parameters: training }: PneumoniaConfig, evide
       : training.class_weights === 'balanced'
         ? 'balanced by each hospital’s own labels'
         : 'none',
+    Augmentation:
+      training.augmentation === 'none'
+        ? 'none'
+        : optionWords({ kind: 'each image in each epoch', ...training.augmentation }),
+    Equalisation:
+      training.equalise === undefined
+        ? 'none'
+        : `of each image’s histogram, a margin of ${training.equalise * 100} % not counted`,
     Strategy: training.strategy === 'fedavgm' ? `fedavgm, momentum ${training.server_momentum}` : training.strategy,
     'Server learning rate': training.server_lr,
     Aggregation: training.aggregation === 'examples' ? 'weighted by training images' : 'every hospital counts the same',

@@ -1,6 +1,6 @@
 /** @file What is known of the models of a run: each hospital's own evaluation, pooled over the hospitals. Counts only. */
 import { z } from 'zod';
-import { classWeightsSchema, optimiserSchema, scheduleSchema } from '../engine/index.ts';
+import { augmentationSchema, classWeightsSchema, optimiserSchema, scheduleSchema } from '../engine/index.ts';
 import {
   poolEvaluations,
   pooledEvaluationSchema,
@@ -37,6 +37,8 @@ export const trainingWordsSchema = z.strictObject({
   optimizer: optimiserSchema,
   lr_schedule: scheduleSchema,
   class_weights: classWeightsSchema,
+  augmentation: augmentationSchema.optional(),
+  equalise: z.number().optional(),
   threshold: thresholdRuleSchema,
 });
 

@@ -3,7 +3,13 @@
  * outputs are the Azure ML example's.
  */
 import { z } from 'zod';
-import { classWeightsSchema, networkSchema, optimiserSchema, scheduleSchema } from '../engine/index.ts';
+import {
+  augmentationSchema,
+  classWeightsSchema,
+  networkSchema,
+  optimiserSchema,
+  scheduleSchema,
+} from '../engine/index.ts';
 import { partitionSchema } from '../radiographs/index.ts';
 import type { ComponentSpec } from './component.ts';
 import { trainingWordsSchema } from './evidence.ts';
@@ -40,6 +46,7 @@ export const trainParameters = z.strictObject({
   batch_size: z.int().positive(),
   optimizer: optimiserSchema,
   class_weights: classWeightsSchema,
+  augmentation: augmentationSchema.optional(),
   proximal_mu: z.number(),
   seed,
 });

@@ -33,6 +33,7 @@ export async function run(context: StepContext<z.infer<typeof trainParameters>>)
         firstEpoch: (iteration - 1) * epochs,
         totalEpochs: parameters.num_of_iterations * epochs,
         classWeights: parameters.class_weights,
+        ...(parameters.augmentation === undefined ? {} : { augmentation: parameters.augmentation }),
         proximalMu: parameters.proximal_mu,
         seed: parameters.seed,
         stream: [silo, iteration],

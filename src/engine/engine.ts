@@ -6,6 +6,7 @@
  */
 import { checkParameters, fail, type ParameterSet, type PhiloxKey, type Tensor } from '../base/index.ts';
 import { openCrew } from './crew.ts';
+import { equalise } from './equalise.ts';
 import type { FeatureMaps } from './explain.ts';
 import { elements, flatten, isBuffer } from './graph.ts';
 import { compileKernels, fusesMultiplyAdd, linkKernels } from './kernels.ts';
@@ -130,7 +131,10 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
   let packed = false;
 
   const runForward = (images: Uint8Array, job: Job): void => {
-    new Uint8Array(memory.buffer, program.pixels, images.length).set(images);
+    const pixels = new Uint8Array(memory.buffer, program.pixels, images.length);
+    const { equalise: margin } = network.normalisation;
+    if (margin === undefined) pixels.set(images);
+    else equalise(images, network.imageSize, margin, pixels);
     if (!packed) crew.run('pack', job);
     packed = true;
     crew.run('forward', job);

@@ -1,4 +1,6 @@
 /** What the other rooms may use of the engine. */
+
+export { type Augmentation, augmentationSchema, openAugmenter } from './augment.ts';
 export { type ClassWeights, classWeightsSchema } from './class-weights.ts';
 export {
   type Engine,
@@ -9,6 +11,7 @@ export {
   type StepOptions,
   type StepResult,
 } from './engine.ts';
+export { equalise } from './equalise.ts';
 export { CAM_METHODS, type CamMethod, classActivationMaps, type FeatureMaps } from './explain.ts';
 export { elements, flatten, isBuffer, type NetworkGraph, type Node, nodeParameters, type Shape } from './graph.ts';
 export { initialParameters } from './initial.ts';

@@ -13,7 +13,12 @@ export const networkSchema = z
     imageSize: z.int().multipleOf(8).min(8).max(1024),
     classes: z.literal(2),
     /** Of pixels scaled to 0..1: input = (pixel / 255 - mean) / std. */
-    normalisation: z.strictObject({ mean: z.number().min(0).max(1), std: z.number().positive() }),
+    normalisation: z.strictObject({
+      mean: z.number().min(0).max(1),
+      std: z.number().positive(),
+      /** Each image's histogram is equalised first, a margin of this share on each side not counted. Default: no. */
+      equalise: z.number().min(0).max(0.4).optional(),
+    }),
     layers: z.array(layerSchema).min(1).max(500),
   })
   .superRefine(({ imageSize, classes, layers }, context) => {

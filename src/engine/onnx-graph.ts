@@ -6,8 +6,12 @@ import type { ParameterSet } from '../base/index.ts';
 import { flatten, type Node, type Shape } from './graph.ts';
 import type { Network } from './network.ts';
 
-/** As ONNX's AttributeProto names them: a float, an int, or ints. */
-export type OnnxAttribute = { readonly f: number } | { readonly i: number } | { readonly ints: readonly number[] };
+/** As ONNX's AttributeProto names them: a float, an int, a string, or ints. */
+export type OnnxAttribute =
+  | { readonly f: number }
+  | { readonly i: number }
+  | { readonly s: string }
+  | { readonly ints: readonly number[] };
 
 export interface OnnxNode {
   readonly op: string;
@@ -53,9 +57,10 @@ export function onnxGraph(network: Network, parameters: ParameterSet): OnnxGraph
     has: (name) => parameters.has(name),
   };
 
-  const { mean, std } = network.normalisation;
+  const { mean, std, equalise: margin } = network.normalisation;
+  const pixels = margin === undefined ? ONNX_NAMES.input : equalised(emit, network.imageSize, margin);
   const scalar = (name: string, value: number): string => emit.constant(name, Float32Array.of(value), []);
-  const scaled = emit.node('Div', [ONNX_NAMES.input, scalar('white', 255)], 'scaled');
+  const scaled = emit.node('Div', [pixels, scalar('white', 255)], 'scaled');
   const centred = emit.node('Sub', [scaled, scalar('mean', mean)], 'centred');
   const tensors: Value[] = [{ name: emit.node('Div', [centred, scalar('std', std)], 'normalised'), flat: false }];
   for (const [index, layer] of layers.entries()) {
@@ -65,6 +70,45 @@ export function onnxGraph(network: Network, parameters: ParameterSet): OnnxGraph
   }
   emit.node('Softmax', [ONNX_NAMES.logits], ONNX_NAMES.probabilities, { axis: { i: 1 } });
   return { nodes, initializers: [...initializers.values()] };
+}
+
+/** equalise.ts as operators: counts by scattering ones, then the table of grey values, [N, 256], looked up for every pixel. */
+function equalised(emit: Emit, size: number, margin: number): string {
+  const edge = Math.floor(margin * size);
+  const side = size - 2 * edge;
+  const scalar = (name: string, value: number): string => emit.constant(`equalise.${name}`, Float32Array.of(value), []);
+  const ints = (name: string, ...values: number[]): string =>
+    emit.constant(`equalise.${name}`, BigInt64Array.from(values, BigInt));
+  const grey = (input: string, name: string): string => {
+    const white = emit.node('Clip', [input, scalar('black', 0), scalar('white', 255)], `${name}.clipped`);
+    const whole = emit.node('Round', [white], `${name}.whole`);
+    return emit.node('Cast', [reshape(emit, whole, [0, -1], `${name}.flat`)], name, { to: { i: 7 } });
+  };
+  const cut = [ONNX_NAMES.input, ints('from', edge, edge), ints('to', size - edge, size - edge), ints('axes', 2, 3)];
+  const inside = emit.node('Slice', cut, 'equalise.inside');
+  const index = grey(inside, 'equalise.index');
+  const flat = reshape(emit, inside, [0, -1], 'equalise.pixels');
+  const none = emit.node('Mul', [flat, scalar('none', 0)], 'equalise.zeros');
+  const ones = emit.node('Add', [none, scalar('one', 1)], 'equalise.ones');
+  // [N, 1] zeros and [256] zeros make [N, 256].
+  const each = emit.node('ReduceSum', [none, ints('axis', 1)], 'equalise.each', { keepdims: { i: 1 } });
+  const empty = emit.node('Add', [each, emit.constant('equalise.greys', new Float32Array(256))], 'equalise.empty');
+  const counts = emit.node('ScatterElements', [empty, index, ones], 'equalise.counts', {
+    axis: { i: 1 },
+    reduction: { s: 'add' },
+  });
+  const along = emit.constant('equalise.along', BigInt64Array.of(1n), []);
+  const upTo = emit.node('CumSum', [counts, along], 'equalise.upTo');
+  const half = emit.node('Mul', [counts, scalar('half', 0.5)], 'equalise.halfCounts');
+  const below = emit.node('Sub', [upTo, half], 'equalise.below');
+  const scaled = emit.node('Mul', [below, scalar('full', 255)], 'equalise.scaled');
+  const share = emit.node('Div', [scaled, scalar('counted', side * side)], 'equalise.share');
+  const raised = emit.node('Add', [share, scalar('half', 0.5)], 'equalise.raised');
+  const table = emit.node('Floor', [raised], 'equalise.table');
+  const looked = emit.node('GatherElements', [table, grey(ONNX_NAMES.input, 'equalise.all')], 'equalise.looked', {
+    axis: { i: 1 },
+  });
+  return reshape(emit, looked, [0, 1, size, size], 'equalised');
 }
 
 /** A tensor of the graph; flat is [N, C], else [N, C, H, W]. */

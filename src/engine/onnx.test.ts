@@ -92,9 +92,12 @@ test('the same model gives the same bytes, without a copy of the weights', () =>
   assert.ok(model.some((chunk) => chunk.buffer === buffer));
 });
 
+const small32 = smallNetwork({ imageSize: 32, channels: [8, 8, 16, 16] });
+
 const networks = [
   ['pneumonia', pneumoniaNetwork({ imageSize: 32, channels: [8, 16, 16], hidden: 32 })],
-  ['small', smallNetwork({ imageSize: 32, channels: [8, 8, 16, 16] })],
+  ['small', small32],
+  ['equalised', { ...small32, normalisation: { ...small32.normalisation, equalise: 0.1 } }],
   ['ResNet-18', resnet18({ imageSize: 32, width: 8 })],
   ['every layer', everyLayer],
 ] as const;

@@ -61,9 +61,10 @@ function nodeFields({ op, inputs, output, attributes }: OnnxNode): Chunks[] {
   ];
 }
 
-/** The value and its type: FLOAT = 1, INT = 2, INTS = 7. */
+/** The value and its type: FLOAT = 1, INT = 2, STRING = 3, INTS = 7. */
 function attributeFields(value: OnnxAttribute): Chunks[] {
   if ('f' in value) return [float(2, value.f), int(20, 1)];
+  if ('s' in value) return [string(4, value.s), int(20, 3)];
   if ('i' in value) return [int(3, value.i), int(20, 2)];
   return [...value.ints.map((each) => int(8, each)), int(20, 7)];
 }

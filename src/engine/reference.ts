@@ -3,6 +3,7 @@
  * equations, not for speed: reference/ holds each operation with its gradient beside it.
  */
 import type { ParameterSet } from '../base/index.ts';
+import { equalise } from './equalise.ts';
 import { flatten, type Node } from './graph.ts';
 import type { Network } from './network.ts';
 import { conv2d, linear } from './reference/convolution.ts';
@@ -55,9 +56,11 @@ export function referenceStep(
   { images, labels }: ReferenceBatch,
   { mask = () => 1, classWeights, training = true }: ReferenceOptions = {},
 ): ReferenceStep {
-  const { mean, std } = network.normalisation;
+  const { mean, std, equalise: margin } = network.normalisation;
   const { nodes, shapes } = flatten(network.layers, network.imageSize);
-  const input = Float64Array.from(images, (value) => (value / 255 - mean) / std);
+  const grey = new Uint8Array(images);
+  if (margin !== undefined) equalise(grey, network.imageSize, margin, grey);
+  const input = Float64Array.from(grey, (value) => (value / 255 - mean) / std);
   const tensors = [batchOf(labels.length, shapes[0]!, input)];
   const evaluated = nodes.map((node, index): Evaluated => {
     const x = node.inputs.map((tensor) => tensors[tensor]!);

@@ -1,6 +1,7 @@
 /** @file Epochs over a hospital's images, and evaluation: loops around the engine's step. */
 import { setImmediate } from 'node:timers/promises';
 import { fail, type Label, openRng, streamKey } from '../base/index.ts';
+import { type Augmentation, openAugmenter } from './augment.ts';
 import { type ClassWeights, weightsFor } from './class-weights.ts';
 import type { Engine, LabelledImages } from './engine.ts';
 import { type Optimiser, type Schedule, sgd } from './optimiser.ts';
@@ -21,12 +22,14 @@ export interface TrainOptions {
   /** Default SGD with momentum 0.9. */
   readonly optimiser?: Optimiser;
   readonly seed: number;
-  /** What, with the seed, keys shuffling and dropout: the silo and the iteration. */
+  /** What, with the seed, keys shuffling, dropout and augmentation: the silo and the iteration. */
   readonly stream: readonly Label[];
   /** FedProx: adds mu (w - w at the start) to the gradient. Default 0. */
   readonly proximalMu?: number;
   /** Default none. */
   readonly classWeights?: ClassWeights;
+  /** How images are changed, anew in each epoch. Default: not at all. */
+  readonly augmentation?: Augmentation;
 }
 
 export interface TrainProgress {
@@ -48,7 +51,7 @@ export interface EpochResult {
 
 /**
  * Trains the engine's present parameters. The same parameters, data and options give the same bits: shuffling is keyed by
- * (seed, stream, epoch), dropout by (seed, stream, epoch, batch).
+ * (seed, stream, epoch), dropout by (seed, stream, epoch, batch), augmentation by (seed, stream, epoch, image).
  */
 export async function train(
   engine: Engine,
@@ -56,7 +59,7 @@ export async function train(
   options: TrainOptions,
   onBatch: (progress: TrainProgress) => void = () => {},
 ): Promise<{ readonly epochs: readonly EpochResult[] }> {
-  const { batchSize, optimiser = sgd(), seed, stream, proximalMu = 0 } = options;
+  const { batchSize, optimiser = sgd(), seed, stream, proximalMu = 0, augmentation } = options;
   const { schedule = CONSTANT, firstEpoch = 0, totalEpochs = firstEpoch + options.epochs } = options;
   const classWeights = weightsFor(options.classWeights ?? 'none', data.labels);
   const count = data.labels.length;
@@ -67,6 +70,8 @@ export async function train(
   if (proximalMu > 0) engine.setAnchor();
 
   const batches = Math.ceil(count / batchSize);
+  const augment =
+    augmentation && openAugmenter(augmentation, engine.network.imageSize, streamKey(seed, 'augmentation', ...stream));
   const images = new Uint8Array(batchSize * pixels);
   const labels = new Uint8Array(batchSize);
   const epochs: EpochResult[] = [];
@@ -76,7 +81,9 @@ export async function train(
     for (let batch = 0; batch < batches; batch++) {
       const chosen = order.subarray(batch * batchSize, (batch + 1) * batchSize);
       for (const [i, from] of chosen.entries()) {
-        images.set(data.images.subarray(from * pixels, (from + 1) * pixels), i * pixels);
+        const image = data.images.subarray(from * pixels, (from + 1) * pixels);
+        if (augment) augment(image, epoch, from, images.subarray(i * pixels, (i + 1) * pixels));
+        else images.set(image, i * pixels);
         labels[i] = data.labels[from]!;
       }
       const passed = firstEpoch + epoch + batch / batches;

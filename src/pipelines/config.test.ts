@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parameterShapes, pneumoniaNetwork, sgd, smallNetwork } from '../engine/index.ts';
+import { augmentationSchema, parameterShapes, pneumoniaNetwork, sgd, smallNetwork } from '../engine/index.ts';
 import { parseConfig } from './check-config.ts';
 import { pneumoniaConfigSchema, uploadConfigSchema } from './config.ts';
 import { RECIPES } from './recipes.ts';
@@ -169,6 +169,11 @@ for (const [name, change, message] of [
     'config.yaml: training_parameters.image_size: a kernel of 2x2 does not fit 1x1 pixels',
   ],
   [
+    'an unknown augmentation',
+    ['lr: 0.01', 'augmentation: {shift: 0.1, flip: true}'],
+    'config.yaml: training_parameters.augmentation.flip: unknown key (did you mean',
+  ],
+  [
     'a threshold by another rule',
     ['lr: 0.01', 'threshold: sensitivity:95'],
     'config.yaml: training_parameters.threshold: expected a number from 0 to 1, youden, or sensitivity:<share> (for example',
@@ -229,12 +234,21 @@ test('a network by name, with other channels, and by its layers', () => {
   const custom = trainingOf(`network: {layers: ${layers}}\n  image_size: 16`);
   assert.equal(networkName(custom), 'custom');
   assert.deepEqual(parameterShapes(networkOf(custom)).get('b.weight'), [2, 4 * 12 * 12]);
+  const { normalisation, ...rest } = networkOf(trainingOf('network: small\n  image_size: 64\n  equalise: 0.1'));
+  assert.deepEqual(normalisation, { ...smallNetwork().normalisation, equalise: 0.1 });
+  assert.deepEqual(rest.layers, smallNetwork({ imageSize: 64 }).layers);
 });
 
 test('a recipe gives defaults; what the config names wins', () => {
   const recommended = trainingOf('recipe: recommended');
-  for (const [key, value] of Object.entries(RECIPES.recommended))
-    assert.deepEqual(recommended[key as keyof typeof recommended], value, key);
+  for (const [key, value] of Object.entries(RECIPES.recommended)) {
+    // The example's config names these itself.
+    if (key === 'num_of_iterations' || key === 'epochs') continue;
+    const filled = key === 'augmentation' ? augmentationSchema.parse(value) : value;
+    assert.deepEqual(recommended[key as keyof typeof recommended], filled, key);
+  }
+  const other = trainingOf('recipe: recommended\n  network: small');
+  assert.deepEqual([other.channels, other.image_size], [undefined, RECIPES.recommended.image_size]);
   const changed = trainingOf('recipe: recommended\n  network: pneumonia\n  channels: [8, 8, 8]\n  class_weights: none');
   assert.deepEqual(
     [changed.network, changed.class_weights, changed.image_size],

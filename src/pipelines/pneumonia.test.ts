@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { augmentationSchema } from '../engine/index.ts';
 import { parseConfig } from './check-config.ts';
 import { pneumoniaConfigSchema, uploadConfigSchema } from './config.ts';
 import { graphHash, graphSchema } from './graph.ts';
 import { pneumoniaGraph } from './pneumonia.ts';
 import { uploadGraph } from './upload-data.ts';
 
+const NO_AUGMENTATION = augmentationSchema.parse({});
 const examples = join(import.meta.dirname, '..', '..', 'examples');
 const text = (path: string): string => readFileSync(join(examples, path), 'utf8');
 const graphOf = (change: (text: string) => string = (same) => same) =>
@@ -88,6 +90,8 @@ test('a training step has every parameter of its training; comparisons have one 
   optimizer: {kind: sgd, nesterov: true}
   lr_schedule: {kind: cosine, warmup_epochs: 1}
   class_weights: balanced
+  augmentation: {rotation: 15}
+  equalise: 0.1
   threshold: sensitivity:0.95`,
   );
   const parameters = (id: string) => graph.steps.find((step) => step.id === id)!.parameters;
@@ -101,6 +105,7 @@ test('a training step has every parameter of its training; comparisons have one 
     batch_size: 32,
     optimizer: { kind: 'sgd', momentum: 0.9, nesterov: true, weight_decay: 0 },
     class_weights: 'balanced',
+    augmentation: { ...NO_AUGMENTATION, rotation: 15 },
     proximal_mu: 0,
     seed: 31415,
   });
@@ -113,6 +118,8 @@ test('a training step has every parameter of its training; comparisons have one 
     optimizer: second['optimizer'],
     lr_schedule: second['lr_schedule'],
     class_weights: 'balanced',
+    augmentation: second['augmentation'],
+    equalise: 0.1,
     threshold: 'sensitivity:0.95',
   });
 });

@@ -22,6 +22,7 @@ const outputOf = (of: string, output: string, optional = false): StepInput => ({
 export function pneumoniaGraph(config: PneumoniaConfig): Graph {
   const { orchestrator, silos } = config.federated_learning;
   const training = config.training_parameters;
+  const augmentation = training.augmentation === 'none' ? {} : { augmentation: training.augmentation };
   const minSilos = training.min_silos ?? silos.length;
   /** With fewer silos needed than there are, the run survives the failure of a silo's step. */
   const optional = minSilos < silos.length;
@@ -62,6 +63,7 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
         batch_size: training.batch_size,
         optimizer: optimiserOf(training),
         class_weights: training.class_weights,
+        ...augmentation,
         proximal_mu: training.proximal_mu,
         seed: training.seed,
         ...(trainer.trainer === 'pytorch'
@@ -210,6 +212,8 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
         optimizer: optimiserOf(training),
         lr_schedule: scheduleOf(training),
         class_weights: training.class_weights,
+        ...augmentation,
+        ...(training.equalise === undefined ? {} : { equalise: training.equalise }),
         threshold: training.threshold,
       },
       config: Object.fromEntries(

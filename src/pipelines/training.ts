@@ -1,6 +1,7 @@
 /** @file training_parameters of the pneumonia pipeline: the Azure ML example's keys, then fedrad's own with their defaults. */
 import { z } from 'zod';
 import {
+  augmentationSchema,
   classWeightsSchema,
   layerSchema,
   NETWORKS,
@@ -72,8 +73,12 @@ const fields = z.strictObject({
       error: 'expected constant, cosine, or an object with its kind: constant, step or cosine',
     })
     .default('constant'),
+  /** How much training images may be changed in each epoch (src/engine/augment.ts); by default not at all. */
+  augmentation: z.union([z.literal('none'), augmentationSchema]).default('none'),
   /** In the loss: `none`, `balanced` by each silo's own labels, or [NORMAL, PNEUMONIA]. */
   class_weights: classWeightsSchema.default('none'),
+  /** Equalises each image's histogram before the network sees it, a margin of this share on each side not counted. By default not. */
+  equalise: z.number().min(0).max(0.4).optional(),
   /** `examples`: silos count by their training images. `mean`: all the same, as in the example. */
   aggregation: z.enum(['examples', 'mean']).default('examples'),
   strategy: z.enum(['fedavg', 'fedavgm']).default('fedavg'),
@@ -116,8 +121,14 @@ export const trainingSchema = z.preprocess(
 
 export type Training = z.infer<typeof fields>;
 
-/** The network that a config asks for. Throws ZodError where it does not fit the image size. */
-export function networkOf({ network, image_size: imageSize, channels, hidden }: Training): Network {
+/** The network that a config asks for, with what it does to its input. Throws ZodError where it does not fit the image size. */
+export function networkOf(training: Training): Network {
+  const network = layersOf(training);
+  const { equalise } = training;
+  return equalise === undefined ? network : { ...network, normalisation: { ...network.normalisation, equalise } };
+}
+
+function layersOf({ network, image_size: imageSize, channels, hidden }: Training): Network {
   if (network === 'pneumonia')
     return pneumoniaNetwork({ imageSize, ...(channels ? { channels } : {}), ...(hidden ? { hidden } : {}) });
   if (typeof network === 'string') return NETWORKS[network]({ imageSize });

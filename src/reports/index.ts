@@ -13,6 +13,7 @@ export {
 export { type ModelCard, modelCardSchema } from './model-card.ts';
 export { renderModelCard } from './model-card-text.ts';
 export { poolEvaluations } from './pool.ts';
+export { auroc } from './ranks.ts';
 export { renderReport } from './report.ts';
 export { type ComparisonRow, type Missing, missingSchema, type ReportData, reportDataSchema } from './report-data.ts';
 export { comparisonTable } from './table.ts';

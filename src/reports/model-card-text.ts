@@ -51,7 +51,7 @@ function model({ model: { chosen, iteration, bestBy }, network, hospitals }: Mod
     `Says how probable pneumonia is on a frontal chest radiograph: ${labels.join(' or ')}.`,
     `Trained by fedrad in ${hospitals.length} hospital${hospitals.length === 1 ? '' : 's'}: each trained on its own images, an orchestrator averaged the weights. ${which}`,
     `Network: ${network.layers.map(({ op, count }) => `${count} ${op}`).join(', ')}; ${whole(network.parameters)} parameters.`,
-    `Input: the whole image as grey values, resized to ${size} x ${size} pixels (bilinear with antialiasing, aspect not kept); (pixel / 255 - ${normalisation.mean}) / ${normalisation.std}.`,
+    `Input: the whole image as grey values, resized to ${size} x ${size} pixels (bilinear with antialiasing, aspect not kept);${equalisation(normalisation.equalise)} (pixel / 255 - ${normalisation.mean}) / ${normalisation.std}.`,
     'Output: two logits; their softmax gives the probabilities.',
   ]);
 }
@@ -117,6 +117,11 @@ training_parameters:
 ${lines.join('\n')}
 \`\`\``;
 }
+
+const equalisation = (margin: number | undefined): string =>
+  margin === undefined
+    ? ''
+    : ` its histogram equalised (255 times the share of darker pixels, without a margin of ${margin * 100} % on each side);`;
 
 const privacy = ({ training: { baselines } }: ModelCard): string =>
   list([

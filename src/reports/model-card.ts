@@ -26,7 +26,7 @@ export const modelCardSchema = z.strictObject({
   synthetic: z.boolean(),
   network: z.strictObject({
     imageSize: z.int().positive(),
-    normalisation: z.strictObject({ mean: z.number(), std: z.number() }),
+    normalisation: z.strictObject({ mean: z.number(), std: z.number(), equalise: z.number().optional() }),
     labels: z.array(word),
     /** Numbers in it that training changes. */
     parameters: count,

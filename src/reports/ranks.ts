@@ -38,6 +38,12 @@ export function aurocOfCounts({ negatives, positives }: ScoreCounts): number | n
   return pairs === 0 ? null : wins / pairs;
 }
 
+/** The same of scores and their labels (1 positive, 0 negative). */
+export function auroc(scores: ArrayLike<number>, labels: ArrayLike<number>): number | null {
+  const { group, groups } = denseRanks(scores);
+  return aurocOfCounts(countScores(group, groups, labels));
+}
+
 /** Corners of the ROC curve as [false positive rate, true positive rate], from (0, 0); empty unless both classes are there. */
 export function rocOfCounts({ negatives, positives }: ScoreCounts): [number, number][] {
   const corners: [fp: number, tp: number][] = [[0, 0]];

@@ -1,0 +1,96 @@
+/** @file The recipes that the ablation compares: the example's own, and one thing more at a time. */
+import {
+  type Augmentation,
+  augmentationSchema,
+  type ClassWeights,
+  type Network,
+  type Optimiser,
+  pneumoniaNetwork,
+  type Schedule,
+  sgd,
+} from '../src/engine/index.ts';
+
+/** All that decides what is learned from given images, but for the seed. */
+export interface Recipe {
+  readonly name: string;
+  readonly network: Network;
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly learningRate: number;
+  readonly optimiser: Optimiser;
+  readonly schedule: Schedule;
+  readonly classWeights: ClassWeights;
+  readonly augmentation?: Augmentation;
+}
+
+const example: Recipe = {
+  name: 'the example: 224x224',
+  network: pneumoniaNetwork(),
+  epochs: 10,
+  batchSize: 32,
+  learningRate: 0.01,
+  optimiser: sgd(),
+  schedule: { kind: 'constant', warmup_epochs: 0 },
+  classWeights: 'none',
+};
+
+/** Half the side: a quarter of the work for each image. */
+const SIDE = 112;
+const equalising = (network: Network): Network => ({
+  ...network,
+  normalisation: { ...network.normalisation, equalise: 0.1 },
+});
+const three = pneumoniaNetwork({ imageSize: SIDE });
+const four = equalising(pneumoniaNetwork({ imageSize: SIDE, channels: [32, 64, 128, 128] }));
+const augmentation = (options: Partial<Augmentation>): Augmentation => augmentationSchema.parse(options);
+
+const small: Recipe = { ...example, name: `${SIDE}x${SIDE}`, network: three };
+const exposures: Recipe = {
+  ...small,
+  name: '+ random exposure',
+  augmentation: augmentation({ brightness: 0.1, contrast: 0.4, gamma: 0.5 }),
+};
+const equal: Recipe = { ...small, name: '+ equalisation instead', network: equalising(three) };
+const aspects: Recipe = { ...equal, name: '+ random aspect', augmentation: augmentation({ aspect: 0.5 }) };
+const placed: Recipe = {
+  ...aspects,
+  name: '+ shift, rotation, scale',
+  augmentation: augmentation({ aspect: 0.5, shift: 0.05, rotation: 7, scale: 0.1 }),
+};
+const focused: Recipe = {
+  ...placed,
+  name: '+ sharpness',
+  augmentation: augmentation({ ...placed.augmentation, sharpness: 0.5 }),
+};
+const deeper: Recipe = { ...focused, name: '+ a fourth block', network: four };
+const cosine: Recipe = {
+  ...deeper,
+  name: '+ cosine schedule',
+  schedule: { kind: 'cosine', min_factor: 0, warmup_epochs: 0 },
+};
+const weighted: Recipe = { ...cosine, name: '+ class weights', classWeights: 'balanced' };
+/** As much work as the example: four times the epochs at a quarter each. */
+const recommended: Recipe = { ...weighted, name: '+ 40 epochs: recommended', epochs: 40 };
+
+/** Each but the first two has one thing more than the one before it. */
+export const RECIPES: readonly Recipe[] = [
+  example,
+  small,
+  exposures,
+  equal,
+  aspects,
+  placed,
+  focused,
+  deeper,
+  cosine,
+  weighted,
+  recommended,
+];
+
+/** The same at a fraction of the work: 64x64, half the channels, a quarter of the hidden units. */
+export function reduced(recipe: Recipe): Recipe {
+  const { layers, normalisation } = recipe.network;
+  const channels = layers.flatMap((layer) => (layer.op === 'conv2d' ? [layer.out_channels / 2] : []));
+  const network = pneumoniaNetwork({ imageSize: 64, channels, hidden: 64 });
+  return { ...recipe, network: { ...network, normalisation } };
+}
