@@ -291,6 +291,17 @@ def build(layers, shape, state):
     return nn.Sequential(*modules), shape
 
 
+def equalised(grey, margin):
+    """Grey values [B, H, W], each image's histogram equalised as src/engine/equalise.ts does it."""
+    edge = math.floor(margin * grey.shape[-1])
+    inside = grey[:, edge : grey.shape[1] - edge, edge : grey.shape[2] - edge].flatten(1).long()
+    ones = torch.ones_like(inside, dtype=torch.float64)
+    counts = torch.zeros(len(grey), 256, dtype=torch.float64, device=grey.device).scatter_add_(1, inside, ones)
+    below = counts.cumsum(1) - counts / 2
+    table = torch.floor(255 * below / inside.shape[1] + 0.5).long()
+    return table.gather(1, grey.flatten(1).long()).view_as(grey)
+
+
 class Model(nn.Module):
     """Grey values [B, H, W] to two logits; normalises as the engine does, each step in single precision."""
 
@@ -304,12 +315,15 @@ class Model(nn.Module):
         mean, std = (torch.tensor(network["normalisation"][key], dtype=torch.float32) for key in ("mean", "std"))
         table = (torch.arange(256, dtype=torch.float32) / 255 - mean) / std
         self.register_buffer("table", table, persistent=False)
+        self.margin = network["normalisation"].get("equalise")
 
     def state(self):
         """Parameters and statistics by name, as fedrad's files have them; moving to a device replaces some of them."""
         return {name: getattr(module, attribute) for name, (module, attribute) in self.places.items()}
 
     def forward(self, grey):
+        if self.margin is not None:
+            grey = equalised(grey, self.margin)
         return self.layers(self.table[grey.long()].unsqueeze(1)).flatten(1)
 
 

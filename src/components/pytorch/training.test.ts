@@ -23,6 +23,7 @@ import { readUpdateNote } from '../update-file.ts';
 import { everyOperation, hospital, inPython, PARAMETERS, trainInTorch, withoutTorch } from './testing.ts';
 
 const small = pneumoniaNetwork({ imageSize: 16, channels: [8, 16, 8], hidden: 32, dropout: 0 });
+const equalising = { ...small, normalisation: { ...small.normalisation, equalise: 0.15 } };
 const every = networkSchema.parse({ ...small, layers: everyOperation(0) });
 
 /** Images with something to learn: the brighter ones are class 1. */
@@ -70,6 +71,7 @@ const steps: Schedule = { kind: 'step', step_size: 1.5, gamma: 0.5, warmup_epoch
 /** Name, network, what the trainer is given, and what that means to the engine. */
 const cases: readonly [string, Network, object, Partial<TrainOptions>][] = [
   ['SGD', small, {}, {}],
+  ['SGD after equalisation', equalising, {}, {}],
   ['FedProx', small, { proximal_mu: 0.7 }, { proximalMu: 0.7 }],
   ['Nesterov', small, { optimizer: nesterov, lr: 0.02 }, { optimiser: nesterov, learningRate: 0.02 }],
   ['Adam', small, { optimizer: adam, lr: 0.002 }, { optimiser: adam, learningRate: 0.002 }],
