@@ -31,7 +31,8 @@ export const page = (
 
 Made by \`npm run ablation -- --data <chest_xray> --docs\` from the training folder of the Kaggle set \`chest-xray-pneumonia\`
 (Kermany, Zhang, Goldbaum, CC BY 4.0) at 224x224: ${foldsRun} of ${folds} patient-disjoint folds held out, ${seeds.length} seed${seeds.length === 1 ? '' : 's'}, up to ${judged}
-held-out images of each class${reduced ? `; trained on at most ${images} images, and reduced: networks see 64x64 pixels and have half the channels and a quarter of the hidden units` : ''}. All figures are AUROC but where it says otherwise. The official test set was not used.
+held-out images of each class${reduced ? `; trained on at most ${images} images, and reduced: networks see 64x64 pixels and have half the channels and a quarter of the hidden units` : ''}. One line, one thing more than the line before; *small images* is the example's
+recipe at 112x112, "instead" replaces the line before. All figures are AUROC but where it says otherwise. The official test set was not used.
 
 ## What tells the classes apart without a look at the lungs
 

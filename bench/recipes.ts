@@ -44,7 +44,7 @@ const three = pneumoniaNetwork({ imageSize: SIDE });
 const four = equalising(pneumoniaNetwork({ imageSize: SIDE, channels: [32, 64, 128, 128] }));
 const augmentation = (options: Partial<Augmentation>): Augmentation => augmentationSchema.parse(options);
 
-const small: Recipe = { ...example, name: `${SIDE}x${SIDE}`, network: three };
+const small: Recipe = { ...example, name: 'small images', network: three };
 const exposures: Recipe = {
   ...small,
   name: '+ random exposure',

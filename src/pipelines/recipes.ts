@@ -12,7 +12,7 @@ export const RECIPES = {
     channels: [32, 64, 128, 128],
     lr_schedule: 'cosine',
     class_weights: 'balanced',
-    augmentation: { aspect: 0.5, shift: 0.05, rotation: 7, scale: 0.1 },
+    augmentation: { aspect: 0.5, shift: 0.05, rotation: 7, scale: 0.1, sharpness: 0.5 },
     equalise: 0.1,
     threshold: 'youden',
   },
