@@ -53,7 +53,8 @@ fails elsewhere. That is why a random split of this set says little.
 
 Scanner shifts change all images alike: exposure, contrast, gamma, framing, rotation, blur, sharpening, resolution, JPEG, noise, border. Class
 shifts make the classes alike in how they were taken, or exchange that. The one to look at is *same acquisition*: both classes
-as one scanner might have shown them.
+as one scanner might have shown them. Lines with augmentation need more epochs than the ten they get here: the last one has them. Seconds are of
+training, on a machine that may have been shared with other work. Larger trainings and what was dropped: [bench/NOTES.md](../bench/NOTES.md).
 
 ${table(rows)}
 
