@@ -22,16 +22,27 @@ ${SHIFTS.map(({ name }) => `| ${name} | ${rows.map(({ shifts }) => cell(shifts[n
 
 type Shortcuts = Readonly<Record<string, number>>;
 
+/** What was held out and trained on, in words. */
+export const described = ({
+  folds,
+  foldsRun,
+  seeds,
+  judged,
+  images,
+  reduced,
+}: Plan & { readonly reduced: boolean }): string =>
+  `${foldsRun} of ${folds} patient-disjoint folds held out, ${seeds.length} seed${seeds.length === 1 ? '' : 's'}, up to ${judged}
+held-out images of each class${reduced ? `; trained on at most ${images} images, and reduced: networks see 64x64 pixels and have half the channels and a quarter of the hidden units` : ''}`;
+
 /** `raw` and `matched`: AUROC of each shortcut on held-out images as they are, and with the same acquisition. */
 export const page = (
   rows: readonly Row[],
-  { folds, foldsRun, seeds, judged, images, reduced }: Plan & { readonly reduced: boolean },
+  plan: Plan & { readonly reduced: boolean },
   { raw, matched }: { raw: Shortcuts; matched: Shortcuts },
 ): string => `# Which recipe generalises
 
 Made by \`npm run ablation -- --data <chest_xray> --docs\` from the training folder of the Kaggle set \`chest-xray-pneumonia\`
-(Kermany, Zhang, Goldbaum, CC BY 4.0) at 224x224: ${foldsRun} of ${folds} patient-disjoint folds held out, ${seeds.length} seed${seeds.length === 1 ? '' : 's'}, up to ${judged}
-held-out images of each class${reduced ? `; trained on at most ${images} images, and reduced: networks see 64x64 pixels and have half the channels and a quarter of the hidden units` : ''}. One line, one thing more than the line before; *small images* is the example's
+(Kermany, Zhang, Goldbaum, CC BY 4.0) at 224x224: ${described(plan)}. One line, one thing more than the line before; *small images* is the example's
 recipe at 112x112, "instead" replaces the line before. All figures are AUROC but where it says otherwise. The official test set was not used.
 
 ## What tells the classes apart without a look at the lungs

@@ -4,7 +4,7 @@
  *
  * Trains every recipe of recipes.ts on patient-disjoint folds and prints one line each: AUROC on held-out patients as their
  * images are, and under the shifts of shift.ts. What was measured is kept in the folder, so a call that was stopped, or
- * ended after --minutes, goes on. --reduced is a fraction of the work, for a first look. --docs writes docs/recipe.md.
+ * ended after --minutes, goes on. --reduced is a fraction of the work, for a first look. --docs writes docs/recipe.md, and the table into docs/results.md.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,8 +12,9 @@ import { parseArgs } from 'node:util';
 import { fail, messageOf } from '../src/base/index.ts';
 import { decodeRadiograph, listLabelledFolder } from '../src/radiographs/index.ts';
 import { ablate, type Collection, heldOut, type Outcome, type Plan, tabulate } from './ablation.ts';
-import { page, table } from './recipe-page.ts';
+import { described, page, table } from './recipe-page.ts';
 import { RECIPES, type Recipe, reduced } from './recipes.ts';
+import { writeRecipes } from './results-page.ts';
 import { SHIFTS, shifted } from './shift.ts';
 import { shortcuts } from './shortcuts.ts';
 
@@ -77,6 +78,7 @@ async function main(): Promise<void> {
       { raw: shortcuts(held), matched: shortcuts(matched) },
     );
     writeFileSync(join(import.meta.dirname, '..', 'docs', 'recipe.md'), text);
+    writeRecipes(described({ ...plan, reduced: values.reduced }), table(rows));
   }
 }
 

@@ -10,6 +10,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Evidence } from '../src/components/index.ts';
 import type { Figures } from '../src/reports/index.ts';
+import { writeExperiments } from './results-page.ts';
 
 interface Experiment {
   readonly name: string;
@@ -190,5 +191,5 @@ the models do on images from elsewhere was not measured here.
 ${EXPERIMENTS.filter(({ name }) => values.only === undefined || values.only === name)
   .map(section)
   .join('\n')}`;
-writeFileSync(join(root, 'docs', 'results.md'), text);
+writeExperiments(text);
 console.log(text);

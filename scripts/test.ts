@@ -3,6 +3,7 @@
  * With FEDRAD_FORBID_SKIP=1 (CI) a skipped test fails the run.
  */
 import { globSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 
@@ -14,7 +15,7 @@ const patterns = (chosen.length > 0 ? chosen : ['src', 'test', 'bench']).map((pa
 const FILE_TIMEOUT_MS = 600_000;
 
 const skipped: string[] = [];
-const events = run({ files: globSync(patterns).sort(), concurrency: true, timeout: FILE_TIMEOUT_MS });
+const events = run({ files: globSync(patterns).sort(), concurrency: availableParallelism(), timeout: FILE_TIMEOUT_MS });
 events.on('test:fail', () => {
   process.exitCode = 1;
 });
