@@ -83,7 +83,7 @@ export const PARAMETERS = {
 };
 
 /** What the trainer gets; it writes its model to a folder of this name. */
-function trainerStep({ data, checkpoint, folder }: Hospital, name: string, parameters: object) {
+function trainerStep({ data, checkpoint, folder }: Hospital, name: string, parameters: object, processes: number) {
   return {
     inputs: new Map([
       ['data_silo0', data],
@@ -92,7 +92,8 @@ function trainerStep({ data, checkpoint, folder }: Hospital, name: string, param
     outputs: new Map([['model', join(folder, name)]]),
     parameters: { ...PARAMETERS, ...parameters },
     scratch: join(folder, `${name}-scratch`),
-    threads: 2,
+    // One each: where a core is taken, threads that wait for each other take far longer than one.
+    threads: processes,
     attached: false,
   };
 }
@@ -105,7 +106,7 @@ export async function startStep(
   processes: number,
 ): Promise<ChildProcess> {
   await makeFolders(at, name);
-  const step = trainerStep(at, name, { ...parameters, process_count_per_instance: processes });
+  const step = trainerStep(at, name, { ...parameters, process_count_per_instance: processes }, processes);
   const program = join(import.meta.dirname, '..', '..', '..', 'bin', 'fedrad-step.js');
   const args = [program, ...stepArguments({ ...step, component: 'train-in-silo-pytorch' })];
   const env = { [PYTHON_VARIABLE]: torchHere!.python };
@@ -129,7 +130,7 @@ export async function trainInStep(at: Hospital, name: string, parameters: object
 /** Trains in this many processes of Python, without launcher. */
 export async function trainInTorch(at: Hospital, name: string, parameters: object, processes = 1): Promise<Trained> {
   await makeFolders(at, name);
-  const args = stepArguments({ ...trainerStep(at, name, parameters), component: 'train-in-silo' });
+  const args = stepArguments({ ...trainerStep(at, name, parameters, processes), component: 'train-in-silo' });
   const code = 'sys.argv = given\nrunpy.run_path(given[0], run_name="__main__")';
   const environments = Array.from({ length: processes }, (_, rank) => ({
     RANK: String(rank),
@@ -227,7 +228,7 @@ async function fork(...program: Parameters<Fork>): Promise<Ended> {
 async function openFork(): Promise<Fork> {
   const folder = await mkdtemp(join(tmpdir(), 'fedrad python '));
   const child = spawn(torchHere!.python, ['-B', '-c', FORKING, join(TRAINER, '..')], {
-    env: { OMP_NUM_THREADS: '2' },
+    env: { OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1' },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   closing.push(async () => {
