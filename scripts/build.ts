@@ -1,6 +1,6 @@
-/** @file Builds what is published: plain JavaScript in dist/ with the one file of Python, and the kernels. Tests stay out. */
+/** @file Builds what is published: plain JavaScript in dist/ with the files of Python, and the kernels. Tests stay out. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, rmSync } from 'node:fs';
+import { cpSync, globSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -12,6 +12,6 @@ execFileSync(
     stdio: 'inherit',
   },
 );
-const trainer = join('components', 'pytorch', 'train_in_silo.py');
-cpSync(join(root, 'src', trainer), join(root, 'dist', trainer));
+for (const file of globSync('components/pytorch/*.py', { cwd: join(root, 'src') }))
+  cpSync(join(root, 'src', file), join(root, 'dist', file));
 await import('./build-kernels.ts');

@@ -9,45 +9,45 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { torchHere, withoutTorch } from '../src/components/pytorch/testing.ts';
 import { type Cli, openCli, pneumoniaConfig, uploadConfig } from './cli.ts';
 
-async function hospitals(context: TestContext, images: number): Promise<Cli> {
+/** Two hospitals with images, for all tests. */
+async function hospitals(context: TestContext): Promise<Cli> {
   const cli = await openCli(context);
   await cli.ok('provision');
-  await cli.write('upload.yaml', uploadConfig(`phantom:${images}`).replace('phantom_size: 48', 'phantom_size: 64'));
+  await cli.write('upload.yaml', uploadConfig('phantom:200', '', 2).replace('phantom_size: 48', 'phantom_size: 64'));
   await cli.ok('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', 'upload.yaml', '--wait');
   return cli;
 }
 
+const config = (training = ''): string => pneumoniaConfig(training, 2);
+
 /** A config in which silo0 trains in PyTorch. */
-const mixed = (config: string, more = ''): string =>
-  config.replace('datastore: datastore_silo0\n', `datastore: datastore_silo0\n      trainer: pytorch\n${more}`);
+const mixed = (text: string, more = ''): string =>
+  text.replace('datastore: datastore_silo0\n', `datastore: datastore_silo0\n      trainer: pytorch\n${more}`);
 
 interface Iteration {
   readonly test: { readonly auroc: number; readonly logLoss: number };
 }
 
-test('a hospital that trains in PyTorch and two that do not get the figures of three that do not', {
-  skip: withoutTorch,
-}, async (context) => {
-  const cli = await hospitals(context, 300);
-  const config = pneumoniaConfig().replace('epochs: 2', 'epochs: 20');
+async function sameFigures(cli: Cli): Promise<void> {
+  const ours = config('  recipe: recommended\n').replace('epochs: 2', 'epochs: 20');
   const figures: Iteration[][] = [];
-  for (const text of [config, mixed(config)]) {
+  for (const text of [ours, mixed(ours)]) {
     await cli.write('config.yaml', text);
     const { id } = JSON.parse(await cli.ok('submit', 'pneumonia', '--config', 'config.yaml', '--wait', '--json'));
     const report = JSON.parse(await cli.ok('run', 'report', id, '--json'));
     figures.push(report.evidence.iterations);
-    if (text === config) continue;
+    if (text === ours) continue;
     await cli.ok('run', 'report', id, '--output', 'report.html');
     const html = readFileSync(join(cli.folder, 'report.html'), 'utf8');
     assert.match(html, /Trainer of silo0.*PyTorch, 1 process/s);
     assert.ok(html.includes(`PyTorch ${torchHere!.torch} on `), 'the version is among the facts of the run');
   }
   // Dropout leaves out other activations, so the two are as far apart as two seeds of one trainer are.
-  const [ours, theirs] = figures.map((iterations) => iterations.at(-1)!.test);
-  assert.ok(Math.abs(theirs!.auroc - ours!.auroc) < 0.05, `AUROC ${theirs!.auroc} against ${ours!.auroc}`);
-  assert.ok(Math.abs(theirs!.logLoss - ours!.logLoss) < 0.25, `loss ${theirs!.logLoss} against ${ours!.logLoss}`);
-  for (const { auroc } of [ours!, theirs!]) assert.ok(auroc > 0.9, `they must have learnt: ${auroc}`);
-});
+  const [without, having] = figures.map((iterations) => iterations.at(-1)!.test);
+  assert.ok(Math.abs(having!.auroc - without!.auroc) < 0.05, `AUROC ${having!.auroc} against ${without!.auroc}`);
+  assert.ok(Math.abs(having!.logLoss - without!.logLoss) < 0.25, `loss ${having!.logLoss} against ${without!.logLoss}`);
+  for (const { auroc } of [without!, having!]) assert.ok(auroc > 0.9, `they must have learnt: ${auroc}`);
+}
 
 /** Processes of this machine whose command line has this text. */
 const processesWith = (text: string): string[] =>
@@ -59,13 +59,10 @@ const processesWith = (text: string): string[] =>
     }
   });
 
-test('a run is canceled with its processes of Python', {
-  skip: withoutTorch || (process.platform === 'linux' ? false : 'looks into /proc'),
-}, async (context) => {
-  const cli = await hospitals(context, 80);
+async function canceled(cli: Cli): Promise<void> {
   const processes = Math.min(2, availableParallelism());
   const more = `      process_count_per_instance: ${processes}\n`;
-  await cli.write('config.yaml', mixed(pneumoniaConfig().replace('epochs: 2', 'epochs: 1000'), more));
+  await cli.write('config.yaml', mixed(config().replace('epochs: 2', 'epochs: 1000'), more));
   const { id } = JSON.parse(await cli.ok('submit', 'pneumonia', '--config', 'config.yaml', '--json'));
   const log = join(cli.home, 'runs', id, 'logs', 'iteration_1_silo0_training.log');
   const said = (): string => {
@@ -86,10 +83,9 @@ test('a run is canceled with its processes of Python', {
     assert.ok(waited < 60_000, `left: ${processesWith(cli.home)}`);
     await sleep(200);
   }
-});
+}
 
-test('a machine without PyTorch, or without what is asked for, is told before the run starts', async (context) => {
-  const cli = await hospitals(context, 80);
+async function told(context: TestContext, cli: Cli): Promise<void> {
   const before = process.env['FEDRAD_PYTHON'];
   context.after(() => {
     if (before === undefined) delete process.env['FEDRAD_PYTHON'];
@@ -101,7 +97,7 @@ test('a machine without PyTorch, or without what is asked for, is told before th
   );
   await chmod(python, 0o755);
   process.env['FEDRAD_PYTHON'] = python;
-  await cli.write('config.yaml', mixed(pneumoniaConfig()));
+  await cli.write('config.yaml', mixed(config()));
   const submit = ['submit', 'pneumonia', '--config', 'config.yaml', '--wait'];
   const refusal = await cli.fails(...submit);
   assert.ok(refusal.startsWith('fedrad: config.yaml: federated_learning.silos[0].trainer: '), refusal);
@@ -113,17 +109,35 @@ test('a machine without PyTorch, or without what is asked for, is told before th
     'python3',
     `#!/bin/sh\necho '{"python": "${python}", "torch": "2.4.0", "gpus": ["A100", "A100"], "distributed": true, "read": [], "packages": []}'\n`,
   );
-  await cli.write('config.yaml', mixed(pneumoniaConfig(), '      process_count_per_instance: 4\n'));
+  await cli.write('config.yaml', mixed(config(), '      process_count_per_instance: 4\n'));
   assert.match(
     await cli.fails(...submit),
     /silos\[0\]\.process_count_per_instance: 4 processes, but this machine has 2 GPUs \(at most 2\)/,
   );
-  await cli.write('config.yaml', mixed(pneumoniaConfig()).replace('trainer: pytorch', 'trainer: tensorflow'));
+  await cli.write('config.yaml', mixed(config()).replace('trainer: pytorch', 'trainer: tensorflow'));
   assert.match(await cli.fails(...submit), /silos\[0\]\.trainer: .*"fedrad"\|"pytorch"/);
   const runs = JSON.parse(await cli.ok('run', 'list', '--json')) as { pipeline: string }[];
   assert.deepEqual(
     runs.map(({ pipeline }) => pipeline),
     ['upload-data'],
     'nothing was submitted',
+  );
+}
+
+test('hospitals with and without PyTorch', async (context) => {
+  const cli = await hospitals(context);
+  await context.test(
+    'a machine without PyTorch, or without what is asked for, is told before the run starts',
+    (context) => told(context, cli),
+  );
+  await context.test(
+    'by the recommended recipe, one that trains in PyTorch and one that does not get the figures of two that do not',
+    { skip: withoutTorch },
+    () => sameFigures(cli),
+  );
+  await context.test(
+    'a run is canceled with its processes of Python',
+    { skip: withoutTorch || (process.platform === 'linux' ? false : 'looks into /proc') },
+    () => canceled(cli),
   );
 });

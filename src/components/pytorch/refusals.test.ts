@@ -1,6 +1,5 @@
 /** @file What the PyTorch trainer refuses, in one line and with exit code 3, and that it leaves no process behind. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,10 +7,11 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { encodeSafetensors, type ParameterSet } from '../../base/index.ts';
-import { initialParameters, pneumoniaNetwork } from '../../engine/index.ts';
+import { augmentationSchema, initialParameters, pneumoniaNetwork } from '../../engine/index.ts';
+import { pytorchTrainParameters } from '../specs.ts';
 import { REFUSED } from '../step-process.ts';
 import { findTorch } from './find-torch.ts';
-import { hospital, inPython, trainerCommand, trainInTorch, withoutTorch } from './testing.ts';
+import { hospital, inPython, startStep, type Trained, trainInStep, trainInTorch, withoutTorch } from './testing.ts';
 
 const network = pneumoniaNetwork({ imageSize: 16, channels: [8], hidden: 32, dropout: 0.5 });
 const parameters = initialParameters(network, 1);
@@ -24,8 +24,6 @@ const opened = (context: TestContext) => hospital(context, { network, parameters
 test('a model is read and written again to the same bytes', { skip: withoutTorch }, async (context) => {
   const at = await opened(context);
   const file = join(at.checkpoint, 'model.safetensors');
-  inPython('[t.write_safetensors(given[1], *t.read_safetensors(given[0]))]', [file, join(at.folder, 'again')]);
-  assert.deepEqual(await readFile(join(at.folder, 'again')), await readFile(file));
   // Also with names that JSON escapes, and tensors without elements or axes.
   const odd = new Map([
     ['a "b"\n\u0001ä', { shape: [2, 0], data: new Float32Array() }],
@@ -33,10 +31,11 @@ test('a model is read and written again to the same bytes', { skip: withoutTorch
   ]);
   const bytes = encodeSafetensors({ parameters: odd, metadata: { z: 'ü\t', a: '' } });
   await writeFile(join(at.folder, 'odd'), bytes);
-  inPython(
-    '[t.write_safetensors(given[1], *t.read_safetensors(given[0]))]',
-    ['odd', 'odd2'].map((name) => join(at.folder, name)),
-  );
+  await inPython('[t.write_safetensors(file + "2", *t.read_safetensors(file)) for file in given]', [
+    file,
+    join(at.folder, 'odd'),
+  ]);
+  assert.deepEqual(await readFile(`${file}2`), await readFile(file));
   assert.deepEqual(await readFile(join(at.folder, 'odd2')), Buffer.from(bytes));
 });
 
@@ -94,6 +93,11 @@ test('damaged files and models of another network are refused', { skip: withoutT
       /options that are not known/,
     ],
     ['too small an image', model({ ...network, imageSize: 0 }), /network is not valid/],
+    [
+      'another normalisation',
+      model({ ...network, normalisation: { ...network.normalisation, clahe: 2 } }),
+      /normalisation is not known/,
+    ],
     ['no classes', model({ ...network, layers: layers.slice(0, -1) }), /does not end in two classes/],
   ];
   const folders: string[] = [];
@@ -103,55 +107,78 @@ test('damaged files and models of another network are refused', { skip: withoutT
     await writeFile(join(folder, 'model.safetensors'), bytes);
     folders.push(folder);
   }
-  const texts = inPython('[refusal_of(t.read_model, folder) for folder in given]', folders) as (string | null)[];
+  const texts = (await inPython('[refusal_of(t.read_model, folder) for folder in given]', folders)) as (
+    | string
+    | null
+  )[];
   for (const [index, [name, , expected]] of cases.entries()) assert.match(texts[index] ?? 'accepted', expected, name);
 });
 
-test('what the trainer does not do is refused, not left out', { skip: withoutTorch }, () => {
+test('what the trainer does not do is refused, not left out', { skip: withoutTorch }, async () => {
   const wishes = [
-    { augmentation: { shift: 0, rotation: 5 } },
+    { augmentation: { shift: 0, flip: true } },
+    { augmentation: { rotation: 200 } },
+    { augmentation: 'much' },
     { mixup: 0.1 },
-    { augmentation: { shift: 0, noise: 0 }, lr: 0.9 },
+    { augmentation: 'none' },
+    { augmentation: augmentationSchema.parse({ shift: 1, rotation: 180, sharpness: 0.5 }), lr: 0.9 },
     {},
   ];
-  const texts = inPython(
+  const texts = (await inPython(
     `[refusal_of(t.check_parameters, p) for p in given] + [
       refusal_of(t.optimiser_of, {"lr": 1, "optimizer": {"kind": "lion"}}, []),
       refusal_of(t.rate_factor, {"kind": "linear"}, 0, 1),
       refusal_of(t.os.environ.update(FEDRAD_GPUS="99") or t.open_device, 1)]`,
     wishes,
-  ) as (string | null)[];
-  assert.match(texts[0]!, /^augmentation: the PyTorch trainer does not augment images \(.*trainer: fedrad/);
-  assert.match(texts[1]!, /^mixup: the PyTorch trainer does not know this parameter/);
-  assert.deepEqual(texts.slice(2, 4), [null, null]);
-  assert.match(texts[4]!, /^optimizer: the PyTorch trainer does not know "lion"/);
-  assert.match(texts[5]!, /^lr_schedule: the PyTorch trainer does not know "linear"/);
-  assert.match(texts[6]!, /^GPU: PyTorch sees \d+ of the 99 that were found before/);
+  )) as (string | null)[];
+  const expected = [
+    /^augmentation\.flip: the PyTorch trainer does not know this augmentation \(.*trainer: fedrad/,
+    /^augmentation\.rotation: expected 0 to 180, got 200/,
+    /^augmentation: expected options or none, got "much"/,
+    /^mixup: the PyTorch trainer does not know this parameter/,
+    ...[null, null, null],
+    /^optimizer: the PyTorch trainer does not know "lion"/,
+    /^lr_schedule: the PyTorch trainer does not know "linear"/,
+    /^GPU: PyTorch sees \d+ of the 99 that were found before/,
+  ];
+  for (const [index, text] of texts.entries()) {
+    const wanted = expected[index]!;
+    if (wanted === null) assert.equal(text, null);
+    else assert.match(text ?? 'accepted', wanted);
+  }
+});
+
+test('it knows every parameter and augmentation that a graph may give it', { skip: withoutTorch }, async () => {
+  const [parameters, augmentations] = (await inPython(
+    '[sorted(t.PARAMETERS), sorted(t.augment.OPTIONS)]',
+    0,
+  )) as string[][];
+  const { process_count_per_instance: _, ...given } = pytorchTrainParameters.shape;
+  assert.deepEqual(parameters, Object.keys(given).sort());
+  assert.deepEqual(augmentations, Object.keys(augmentationSchema.shape).sort());
 });
 
 test('the step ends with exit code 3 and one line: a damaged model, changed images, a loss that is no number', {
   skip: withoutTorch,
 }, async (context) => {
   const at = await opened(context);
-  const refuses = async (name: string, parameters: object, expected: RegExp, processes?: number) => {
-    const { code, stderr, model } = await trainInTorch(at, name, parameters, processes);
+  const refuses = ({ code, stderr, model }: Trained, expected: RegExp) => {
     assert.equal(code, REFUSED, stderr);
     assert.match(stderr.trim().split('\n').at(-1)!, expected);
     assert.equal(model, undefined, 'nothing is left that could be taken for a model');
   };
-  await refuses(
-    'nan',
-    { lr: 1e30 },
+  refuses(
+    await trainInStep(at, 'nan', { lr: 1e30 }, 2),
     /^training: the loss is (nan|inf) in epoch \d+, batch \d+ \(lower the learning rate\)$/,
-    2,
   );
+  refuses(await trainInTorch(at, 'flip', { augmentation: { flip: true } }), /^augmentation\.flip: the PyTorch trainer/);
   await writeFile(
     join(at.data, 'train.u8'),
     data.images.map((value) => 255 - value),
   );
-  await refuses('images', {}, /train\.u8: its SHA-256 is not the one it was made with/);
+  refuses(await trainInTorch(at, 'images', {}), /train\.u8: its SHA-256 is not the one it was made with/);
   await writeFile(join(at.checkpoint, 'model.safetensors'), new Uint8Array(9));
-  await refuses('damaged', {}, /^.*model\.safetensors: not a safetensors file: .*\)$/, 1);
+  refuses(await trainInTorch(at, 'damaged', {}), /^.*model\.safetensors: not a safetensors file: /);
 });
 
 test('a Python without PyTorch, or none, is said in one line with what to install', async (context) => {
@@ -198,14 +225,13 @@ test('when the step is killed no process of Python is left', {
   skip: withoutTorch || (process.platform === 'linux' ? false : 'looks into /proc'),
 }, async (context) => {
   const at = await opened(context);
-  const { file, args, env } = trainerCommand(at, 'endless', { epochs: 100_000 }, 2);
-  for (const folder of ['endless', 'endless-scratch']) await mkdir(join(at.folder, folder));
-  const child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = await startStep(at, 'endless', { epochs: 100_000 }, 1);
+  child.stderr!.resume();
   await new Promise<void>((resolve, reject) => {
-    child.stdout.on('data', (chunk) => String(chunk).includes('"progress"') && resolve());
+    child.stdout!.on('data', (chunk) => String(chunk).includes('"progress"') && resolve());
     child.once('exit', () => reject(new Error('it ended by itself')));
   });
-  assert.ok(processesWith(at.folder).length >= 4, 'the step, the launcher and two trainers');
+  assert.ok(processesWith(at.folder).length >= 3, 'the step, the launcher and the trainer');
   child.kill('SIGKILL');
   for (let waited = 0; processesWith(at.folder).length > 0; waited += 100) {
     assert.ok(waited < 60_000, `left: ${processesWith(at.folder)}`);

@@ -1,10 +1,16 @@
-/** @file What the tests of the PyTorch trainer share: a hospital's prepared images and a model, and the trainer run over them. */
-import { spawn, spawnSync } from 'node:child_process';
+/**
+ * @file What the tests of the PyTorch trainer share: a hospital's prepared images and a model, and the trainer run over them.
+ *
+ * Loading PyTorch takes seconds. One Python of each test file loads it once and forks whatever the tests ask for, so that the
+ * trainer still starts with a state of its own and ends with its exit code.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+import { createInterface } from 'node:readline';
+import { after, type TestContext } from 'node:test';
 import { FedradError } from '../../base/index.ts';
 import type { LabelledImages, Network } from '../../engine/index.ts';
 import { type StepMessage, stepMessageSchema } from '../messages.ts';
@@ -76,63 +82,75 @@ export const PARAMETERS = {
   seed: 7,
 };
 
-/** Command and environment of the trainer: one process of Python, or the step with this many processes. */
-export function trainerCommand(
-  { data, checkpoint, folder }: Hospital,
-  name: string,
-  parameters: object,
-  processes?: number,
-) {
-  const common = {
+/** What the trainer gets; it writes its model to a folder of this name. */
+function trainerStep({ data, checkpoint, folder }: Hospital, name: string, parameters: object, processes: number) {
+  return {
     inputs: new Map([
       ['data_silo0', data],
       ['checkpoint', checkpoint],
     ]),
     outputs: new Map([['model', join(folder, name)]]),
+    parameters: { ...PARAMETERS, ...parameters },
     scratch: join(folder, `${name}-scratch`),
-    threads: 2,
+    // One each: where a core is taken, threads that wait for each other take far longer than one.
+    threads: processes,
     attached: false,
-  };
-  const python = torchHere!.python;
-  const all = { ...PARAMETERS, ...parameters };
-  if (processes === undefined)
-    return {
-      file: python,
-      args: ['-B', TRAINER, ...stepArguments({ ...common, component: 'train-in-silo', parameters: all })],
-      env: { OMP_NUM_THREADS: '2' },
-    };
-  const step = { ...common, component: 'train-in-silo-pytorch' as const };
-  const program = join(import.meta.dirname, '..', '..', '..', 'bin', 'fedrad-step.js');
-  return {
-    file: process.execPath,
-    args: [program, ...stepArguments({ ...step, parameters: { ...all, process_count_per_instance: processes } })],
-    env: { [PYTHON_VARIABLE]: python },
   };
 }
 
-/** Trains; with `processes` as the step of the graph, else in one process of Python. */
-export async function trainInTorch(
+/** Starts the step of the graph with this many processes of Python. */
+export async function startStep(
   at: Hospital,
   name: string,
   parameters: object,
-  processes?: number,
-): Promise<Trained> {
-  const { file, args, env } = trainerCommand(at, name, parameters, processes);
-  for (const folder of [name, `${name}-scratch`]) await mkdir(join(at.folder, folder));
-  const child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  processes: number,
+): Promise<ChildProcess> {
+  await makeFolders(at, name);
+  const step = trainerStep(at, name, { ...parameters, process_count_per_instance: processes }, processes);
+  const program = join(import.meta.dirname, '..', '..', '..', 'bin', 'fedrad-step.js');
+  const args = [program, ...stepArguments({ ...step, component: 'train-in-silo-pytorch' })];
+  const env = { [PYTHON_VARIABLE]: torchHere!.python };
+  return spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** Trains as the step of the graph does, launcher included. */
+export async function trainInStep(at: Hospital, name: string, parameters: object, processes: number): Promise<Trained> {
+  const child = await startStep(at, name, parameters, processes);
   let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (chunk) => {
+  child.stdout!.on('data', (chunk) => {
     stdout += chunk;
   });
-  child.stderr.on('data', (chunk) => {
+  child.stderr!.on('data', (chunk) => {
     stderr += chunk;
   });
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  return trained(at, name, { code, stdout, stderr });
+}
+
+/** Trains in this many processes of Python, without launcher. */
+export async function trainInTorch(at: Hospital, name: string, parameters: object, processes = 1): Promise<Trained> {
+  await makeFolders(at, name);
+  const args = stepArguments({ ...trainerStep(at, name, parameters, processes), component: 'train-in-silo' });
+  const code = 'sys.argv = given\nrunpy.run_path(given[0], run_name="__main__")';
+  const environments = Array.from({ length: processes }, (_, rank) => ({
+    RANK: String(rank),
+    LOCAL_RANK: String(rank),
+    WORLD_SIZE: String(processes),
+    LOCAL_WORLD_SIZE: String(processes),
+  }));
+  return trained(at, name, await fork(code, [TRAINER, ...args], environments));
+}
+
+const makeFolders = async ({ folder }: Hospital, name: string): Promise<void> => {
+  for (const path of [name, `${name}-scratch`]) await mkdir(join(folder, path));
+};
+
+async function trained({ folder }: Hospital, name: string, { code, stdout, stderr }: Ended): Promise<Trained> {
   const messages = stdout
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => stepMessageSchema.parse(JSON.parse(line)));
-  const output = join(at.folder, name);
+  const output = join(folder, name);
   const bytes = await readFile(join(output, MODEL_FILE)).catch(() => undefined);
   return {
     code,
@@ -146,22 +164,88 @@ export async function trainInTorch(
   };
 }
 
-/** What a line of Python prints, as JSON; `t` is the trainer's module, `given` the value. */
-export function inPython(line: string, given: unknown): unknown {
-  const code = `import json, sys; sys.path.insert(0, sys.argv[1]); import train_in_silo as t
-given = json.load(sys.stdin)
+/** A line of Python's value, as JSON; `t` is the trainer's module, `given` the value. */
+export async function inPython(line: string, given: unknown): Promise<unknown> {
+  const { code, stdout, stderr } = await fork(`print(json.dumps(${line}))`, given, [{}]);
+  if (code !== 0) throw new Error(stderr);
+  return JSON.parse(stdout.trim().split('\n').at(-1)!);
+}
+
+interface Ended {
+  /** 0, or the first other exit code. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Never computes itself: a thread pool does not survive a fork. */
+const FORKING = `import json, os, runpy, sys, traceback
+sys.path.insert(0, sys.argv[1])
+import train_in_silo as t
+
 def refusal_of(action, *args):
     try:
         action(*args)
     except t.Refused as refused:
         return str(refused)
-print(json.dumps(${line}))`;
-  const { stdout, stderr, status } = spawnSync(torchHere!.python, ['-B', '-c', code, join(TRAINER, '..')], {
-    input: JSON.stringify(given),
-    encoding: 'utf8',
+
+for line in sys.stdin:
+    code, given, environments, *files = json.loads(line)
+    children = []
+    for environment in environments:
+        child = os.fork()
+        if child == 0:
+            try:
+                os.environ.update(environment)
+                for stream, file in enumerate([os.devnull, *files]):
+                    os.dup2(os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND), stream)
+                exec(code, {**globals(), "given": given})
+                sys.stdout.flush()
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                sys.stderr.flush()
+                os._exit(1)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    print(next((code for code in codes if code), 0), flush=True)
+`;
+
+type Fork = (code: string, given: unknown, environments: readonly object[]) => Promise<Ended>;
+let opened: Promise<Fork> | undefined;
+const closing: (() => Promise<void>)[] = [];
+// Of the whole file: inside of a test it would be of that test.
+after(async () => {
+  for (const close of closing) await close();
+});
+
+/** Runs a program once in each of these environments, at the same time. */
+async function fork(...program: Parameters<Fork>): Promise<Ended> {
+  opened ??= openFork();
+  return (await opened)(...program);
+}
+
+async function openFork(): Promise<Fork> {
+  const folder = await mkdtemp(join(tmpdir(), 'fedrad python '));
+  const child = spawn(torchHere!.python, ['-B', '-c', FORKING, join(TRAINER, '..')], {
+    env: { OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1' },
+    stdio: ['pipe', 'pipe', 'inherit'],
   });
-  if (status !== 0) throw new Error(stderr);
-  return JSON.parse(stdout.trim().split('\n').at(-1)!);
+  closing.push(async () => {
+    child.stdin.end();
+    await rm(folder, { recursive: true, force: true });
+  });
+  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  let asked = 0;
+  return async (code, given, environments) => {
+    const name = join(folder, String(asked++));
+    const files = [`${name}-stdout`, `${name}-stderr`];
+    child.stdin.write(`${JSON.stringify([code, given, environments, ...files])}\n`);
+    const answer = await answers.next();
+    if (answer.done) throw new Error('Python ended');
+    const [stdout, stderr] = await Promise.all(files.map((file) => readFile(file, 'utf8')));
+    return { code: Number(answer.value), stdout: stdout!, stderr: stderr! };
+  };
 }
 
 /** A network of all operations on 16x16 pixels. */

@@ -1,7 +1,7 @@
 """The step train-in-silo in PyTorch, for hospitals with GPUs: the same command line, files and JSON lines as fedrad's own.
 
 Runs as one process or as several under torch.distributed.run, on CUDA where PyTorch has it, else on the CPU. Needs PyTorch and the
-standard library only. Weights are read and written as safetensors, with every length checked; no pickle is read, no code
+standard library only, with augment.py, equalise.py and rng.py beside it. Weights are read and written as safetensors, with every length checked; no pickle is read, no code
 from a file is run. What differs from fedrad's engine: rounding, and which activations dropout leaves out.
 
     python3 train_in_silo.py train-in-silo --input data_silo0=DIR --input checkpoint=DIR --output model=DIR \\
@@ -20,6 +20,10 @@ except ImportError as error:
         raise
     print(json.dumps({"problem": str(error)}))
     sys.exit(0)
+
+import augment
+from equalise import equalise
+from rng import shuffled, stream_key
 
 REFUSED = 3
 RANK = int(os.environ.get("RANK", "0"))
@@ -46,43 +50,6 @@ def send(**message):
 def report(**message):
     if RANK == 0:
         send(**message)
-
-
-# --- Random numbers: Philox4x32-10 (Salmon et al., SC 2011) keyed like src/base/rng.ts, so that images come in the same order.
-
-
-def stream_key(seed, *labels):
-    digest = hashlib.sha256(json.dumps([seed, *labels], separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
-    return int(digest[:8], 16), int(digest[8:16], 16)
-
-
-def philox4x32(counter, key):
-    (k0, k1), word = key, 0xFFFFFFFF
-    x0, x1, x2, x3 = counter & word, counter >> 32, 0, 0
-    for _ in range(10):
-        a, b = 0xD2511F53 * x0, 0xCD9E8D57 * x2
-        x0, x1, x2, x3 = (b >> 32) ^ x1 ^ k0, b & word, (a >> 32) ^ x3 ^ k1, a & word
-        k0, k1 = (k0 + 0x9E3779B9) & word, (k1 + 0xBB67AE85) & word
-    return x0, x1, x2, x3
-
-
-def shuffled(count, seed, *labels):
-    """0..count-1 in the order of src/base/rng.ts: openRng(seed, ...labels).shuffle (Fisher-Yates)."""
-    key = stream_key(seed, *labels)
-
-    def words():
-        counter = 0
-        while True:
-            yield from philox4x32(counter, key)
-            counter += 1
-
-    order, draws = list(range(count)), words()
-    for i in range(count - 1, 0, -1):
-        limit = 2**32 - 2**32 % (i + 1)
-        word = next(word for word in draws if word < limit)
-        j = word % (i + 1)
-        order[i], order[j] = order[j], order[i]
-    return order
 
 
 # --- Safetensors (format description 0.4), float32 only; writes the bytes that src/base/safetensors.ts writes.
@@ -201,6 +168,9 @@ class GlobalAveragePool(nn.Module):
 class SharedBatchNorm(nn.BatchNorm2d):
     """Statistics of the whole batch over all processes, on CUDA and CPU (torch.nn.SyncBatchNorm is for CUDA alone)."""
 
+    # How much each image of this batch counts (`shares`).
+    share = 1.0
+
     def forward(self, x):
         from torch.distributed.nn.functional import all_reduce
 
@@ -211,7 +181,8 @@ class SharedBatchNorm(nn.BatchNorm2d):
         variance = all_reduce((centred * centred).sum((0, 2, 3))) / count
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1).clamp(min=1), self.momentum)
+            distinct = count * self.share
+            self.running_var.lerp_(variance * distinct / (distinct - 1).clamp(min=1), self.momentum)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return centred * scale[:, None, None] + self.bias[:, None, None]
 
@@ -291,19 +262,8 @@ def build(layers, shape, state):
     return nn.Sequential(*modules), shape
 
 
-def equalised(grey, margin):
-    """Grey values [B, H, W], each image's histogram equalised as src/engine/equalise.ts does it."""
-    edge = math.floor(margin * grey.shape[-1])
-    inside = grey[:, edge : grey.shape[1] - edge, edge : grey.shape[2] - edge].flatten(1).long()
-    ones = torch.ones_like(inside, dtype=torch.float64)
-    counts = torch.zeros(len(grey), 256, dtype=torch.float64, device=grey.device).scatter_add_(1, inside, ones)
-    below = counts.cumsum(1) - counts / 2
-    table = torch.floor(255 * below / inside.shape[1] + 0.5).long()
-    return table.gather(1, grey.flatten(1).long()).view_as(grey)
-
-
 class Model(nn.Module):
-    """Grey values [B, H, W] to two logits; normalises as the engine does, each step in single precision."""
+    """Grey values [B, H, W] to two logits; equalises and normalises as the engine does, the latter in single precision."""
 
     def __init__(self, network):
         super().__init__()
@@ -312,19 +272,21 @@ class Model(nn.Module):
         self.layers, shape = build(network["layers"], (1, size, size), self.places)
         if shape != (2, 1, 1) or network["classes"] != 2:
             raise ValueError("it does not end in two classes")
-        mean, std = (torch.tensor(network["normalisation"][key], dtype=torch.float32) for key in ("mean", "std"))
+        normalisation = dict(network["normalisation"])
+        self.margin = normalisation.pop("equalise", None)
+        mean, std = (torch.tensor(normalisation.pop(key), dtype=torch.float32) for key in ("mean", "std"))
+        if normalisation or not (self.margin is None or 0 <= self.margin < 0.5):
+            raise ValueError("its normalisation is not known")
         table = (torch.arange(256, dtype=torch.float32) / 255 - mean) / std
         self.register_buffer("table", table, persistent=False)
-        self.margin = network["normalisation"].get("equalise")
 
     def state(self):
         """Parameters and statistics by name, as fedrad's files have them; moving to a device replaces some of them."""
         return {name: getattr(module, attribute) for name, (module, attribute) in self.places.items()}
 
     def forward(self, grey):
-        if self.margin is not None:
-            grey = equalised(grey, self.margin)
-        return self.layers(self.table[grey.long()].unsqueeze(1)).flatten(1)
+        grey = grey.long() if self.margin is None else equalise(grey, self.margin)
+        return self.layers(self.table[grey].unsqueeze(1)).flatten(1)
 
 
 def read_model(folder):
@@ -406,10 +368,21 @@ def check_parameters(p):
     for name in p:
         if name not in PARAMETERS:
             raise Refused(name, "the PyTorch trainer does not know this parameter", remedy)
-    augmentation = p.get("augmentation")
-    asked = [key for key, value in augmentation.items() if value] if isinstance(augmentation, dict) else augmentation
-    if asked and asked != "none":
-        raise Refused("augmentation", "the PyTorch trainer does not augment images", remedy)
+    for name, value in augmentation_of(p).items():
+        where = f"augmentation.{name}"
+        if name not in augment.OPTIONS:
+            raise Refused(where, "the PyTorch trainer does not know this augmentation", remedy)
+        if type(value) not in (int, float) or not 0 <= value <= augment.OPTIONS[name]:
+            raise Refused(where, f"expected 0 to {augment.OPTIONS[name]}, got {json.dumps(value)}")
+
+
+def augmentation_of(p):
+    chosen = p.get("augmentation", "none")
+    if chosen == "none":
+        return {}
+    if not isinstance(chosen, dict):
+        raise Refused("augmentation", f"expected options or none, got {json.dumps(chosen)}")
+    return chosen
 
 
 def optimiser_of(p, parameters):
@@ -477,6 +450,7 @@ def train(model, images, labels, p, device):
     optimiser = optimiser_of(p, trained)
     schedule = p.get("lr_schedule") or {}
     in_all = p.get("num_of_iterations", iteration) * epochs
+    looks, look_key = augmentation_of(p), stream_key(seed, "augmentation", *stream)
     model.train()
     shared = model
     if PROCESSES > 1:
@@ -489,12 +463,16 @@ def train(model, images, labels, p, device):
         for batch in range(batches):
             chosen = order[batch * size : (batch + 1) * size]
             mine, share = shares(chosen)
+            SharedBatchNorm.share = share
             whole = sum(weights[labels[image]] for image in chosen)
             done = (iteration - 1) * epochs + epoch + batch / batches
             for group in optimiser.param_groups:
                 group["lr"] = p["lr"] * rate_factor(schedule, done, in_all)
             target = targets[mine].to(device)
-            logits = shared(images[mine].to(device))
+            pixels = images[mine].to(device)
+            if any(looks.values()):
+                pixels = augment.augmented(pixels, looks, look_key, epoch, mine)
+            logits = shared(pixels)
             losses = F.cross_entropy(logits, target, reduction="none") * weights_there[target]
             optimiser.zero_grad(set_to_none=True)
             # DistributedDataParallel takes the mean of the processes' gradients; the sum is wanted.
