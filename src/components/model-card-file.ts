@@ -2,8 +2,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { z } from 'zod';
-import { elementCount, fail } from '../base/index.ts';
-import { flatten, isBuffer, type Network, parameterShapes } from '../engine/index.ts';
+import { elementCount, fail, isBuffer } from '../base/index.ts';
+import { flatten, type Network, parameterShapes } from '../engine/index.ts';
 import { figuresSchema, type ModelCard, modelCardSchema, renderModelCard } from '../reports/index.ts';
 import type { Evidence } from './evidence.ts';
 import { LABELS } from './model-file.ts';

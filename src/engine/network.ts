@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { FedradError, type ParameterShapes } from '../base/index.ts';
 import { flatten, nodeParameters } from './graph.ts';
-import { type Layer, layerSchema } from './layers.ts';
+import { type Layer, layersSchema } from './layers.ts';
 
 export const networkSchema = z
   .strictObject({
@@ -19,7 +19,7 @@ export const networkSchema = z
       /** Each image's histogram is equalised first, a margin of this share on each side not counted. Default: no. */
       equalise: z.number().min(0).max(0.4).optional(),
     }),
-    layers: z.array(layerSchema).min(1).max(500),
+    layers: layersSchema,
   })
   .superRefine(({ imageSize, classes, layers }, context) => {
     const refuse = (where: string, message: string): void =>

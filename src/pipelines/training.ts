@@ -3,7 +3,7 @@ import { z } from 'zod';
 import {
   augmentationSchema,
   classWeightsSchema,
-  layerSchema,
+  layersSchema,
   NETWORKS,
   type Network,
   NORMALISATION,
@@ -51,7 +51,7 @@ const fields = z.strictObject({
   image_size: z.int().min(16).max(1024).multipleOf(8).default(224),
   /** A network's name, or its layers (src/engine/layers.ts); the last one must be linear with 2 outputs. */
   network: z
-    .union([networkNameSchema, z.strictObject({ layers: z.array(layerSchema).min(1).max(500) })], {
+    .union([networkNameSchema, z.strictObject({ layers: layersSchema })], {
       error: `expected ${networkNameSchema.options.join(', ')}, or an object with layers`,
     })
     .default('pneumonia'),
