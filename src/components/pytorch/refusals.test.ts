@@ -189,24 +189,31 @@ test('a Python without PyTorch, or none, is said in one line with what to instal
     await chmod(join(folder, name), 0o755);
     return join(folder, name);
   };
-  const without = await script('without', `echo '{"problem": "No module named torch"}'`);
-  const broken = await script('broken', 'echo "Traceback" >&2; echo "OSError: libcudart.so: no such file" >&2; exit 1');
-  const old = await script(
-    'old',
-    `echo '{"python": "/p", "torch": "1.9.0", "gpus": [], "distributed": true, "read": [], "packages": []}'`,
-  );
+  /** It says where its packages are; with the trainer it does this. */
+  const having = (name: string, trainer: string) =>
+    script(
+      name,
+      `case "$*" in *paths.py) echo '{"python": "${join(folder, name)}", "own": [], "packages": [], "added": []}';; *) ${trainer};; esac`,
+    );
+  const without = await having('without', `echo '{"problem": "No module named torch"}'`);
+  const broken = await having('broken', 'echo "Traceback" >&2; echo "OSError: libcudart.so: no such file" >&2; exit 1');
+  const old = await having('old', `echo '{"torch": "1.9.0", "gpus": [], "distributed": true}'`);
+  const dead = await script('dead', 'echo "libpython3.so: no such file" >&2; exit 127');
+  const shell = await script('shell', 'echo hello');
   for (const [python, problem] of [
     [without, 'has no PyTorch'],
     [broken, 'does not run PyTorch (OSError: libcudart.so: no such file)'],
     [old, 'has PyTorch 1.9.0, expected 1.13 or newer'],
+    [dead, 'does not run (libpython3.so: no such file)'],
+    [shell, 'is no Python'],
   ] as const)
-    await assert.rejects(findTorch('silos[0].trainer', { FEDRAD_PYTHON: python }), (error: Error) => {
+    await assert.rejects(findTorch('silos[0].trainer', { environment: { FEDRAD_PYTHON: python } }), (error: Error) => {
       assert.ok(error.message.startsWith(`silos[0].trainer: ${python} ${problem} (pip install torch`), error.message);
       assert.doesNotMatch(error.message, /\n/);
       return true;
     });
   await assert.rejects(
-    findTorch('x', { FEDRAD_PYTHON: join(folder, 'none') }),
+    findTorch('x', { environment: { FEDRAD_PYTHON: join(folder, 'none') } }),
     /x: there is no .*none \(pip install torch.*FEDRAD_PYTHON/,
   );
 });

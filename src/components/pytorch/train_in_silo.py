@@ -563,23 +563,12 @@ def run(step):
 
 
 def probe():
-    """What this Python has; `read` are the folders that a sandbox must show it."""
-    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
-    own = [os.path.join(prefix, part) for prefix in sorted(prefixes) for part in ("bin", "lib", "lib64", "pyvenv.cfg")]
-    here = os.path.dirname(os.path.abspath(__file__))
-    packages = [path for path in sys.path if os.path.isdir(path) and os.path.abspath(path) != here]
+    """What this Python has."""
     has_cuda = torch.cuda.is_available()
     gpus = [torch.cuda.get_device_name(gpu) for gpu in range(torch.cuda.device_count())] if has_cuda else []
     distributed = dist.is_available()
     has_backend = distributed and (dist.is_nccl_available() if gpus else hasattr(dist, "ProcessGroupGloo"))
-    return {
-        "python": os.path.abspath(sys.executable),
-        "torch": torch.__version__,
-        "gpus": gpus,
-        "distributed": has_backend,
-        "read": [path for path in [*own, *packages] if os.path.exists(path)],
-        "packages": [path for path in packages if not path.startswith(tuple(f"{prefix}/" for prefix in prefixes))],
-    }
+    return {"torch": torch.__version__, "gpus": gpus, "distributed": has_backend}
 
 
 def stop_with_parent():
