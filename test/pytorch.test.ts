@@ -101,13 +101,13 @@ async function told(context: TestContext, cli: Cli): Promise<void> {
   const submit = ['submit', 'pneumonia', '--config', 'config.yaml', '--wait'];
   const refusal = await cli.fails(...submit);
   assert.ok(refusal.startsWith('fedrad: config.yaml: federated_learning.silos[0].trainer: '), refusal);
-  assert.match(refusal, /does not run PyTorch .*No module named torch.*pip install torch.*FEDRAD_PYTHON/);
+  assert.match(refusal, /does not run .*No module named torch.*pip install torch.*FEDRAD_PYTHON/);
   // Builds and checks without it: the machine that trains may be another.
   assert.match(await cli.ok(...submit, '--offline'), /train-in-silo-pytorch/);
 
   await cli.write(
     'python3',
-    `#!/bin/sh\necho '{"python": "${python}", "torch": "2.4.0", "gpus": ["A100", "A100"], "distributed": true, "read": [], "packages": []}'\n`,
+    `#!/bin/sh\necho '{"python": "${python}", "torch": "2.4.0", "gpus": ["A100", "A100"], "distributed": true, "own": [], "packages": [], "added": []}'\n`,
   );
   await cli.write('config.yaml', mixed(config(), '      process_count_per_instance: 4\n'));
   assert.match(

@@ -5,12 +5,12 @@ import { findTorch, type Torch } from '../components/index.ts';
 import type { PneumoniaConfig } from '../pipelines/index.ts';
 
 /** Before a run is submitted. Throws where a silo's trainer is not here; gives what the user should know. */
-export async function checkTrainers(config: PneumoniaConfig, file: string): Promise<void> {
+export async function checkTrainers(config: PneumoniaConfig, file: string, home: string): Promise<void> {
   let torch: Torch | undefined;
   for (const [index, silo] of config.federated_learning.silos.entries()) {
     if (silo.trainer !== 'pytorch') continue;
     const where = `${file}: federated_learning.silos[${index}]`;
-    torch ??= await findTorch(`${where}.trainer`);
+    torch ??= await findTorch(`${where}.trainer`, { home });
     const processes = silo.process_count_per_instance ?? 1;
     checkProcesses(torch, processes, `${where}.process_count_per_instance`);
   }

@@ -37,7 +37,7 @@ export async function executeRun(
     fail(runFiles(home, runId).graph, 'it is not the graph that was submitted: its hash differs', 'submit again');
   }
   const workspace = await openWorkspace(home, { workspaceName: run.workspace });
-  const torch = trainsInPytorch(graph) ? await findTorch(`run ${runId}`) : undefined;
+  const torch = trainsInPytorch(graph) ? await findTorch(`run ${runId}`, { home }) : undefined;
   const sandbox = detectSandbox();
   if (torch && sandbox !== 'bubblewrap')
     console.error('note: without bubblewrap Python is not confined: it can read what you can (apt install bubblewrap)');

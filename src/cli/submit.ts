@@ -79,7 +79,7 @@ export function addSubmitCommands(root: Command): void {
           graph: pneumoniaGraph(config),
           check: async (workspace) => {
             await checkPneumoniaConfig(config, workspace, file, options.offline ?? false);
-            if (!options.offline) await checkTrainers(config, file);
+            if (!options.offline) await checkTrainers(config, file, homeOf(command));
           },
         };
       }),

@@ -53,11 +53,36 @@ test('damaged files and models of another network are refused', { skip: withoutT
   };
   const changed = (name: string, change: object | undefined) =>
     withHeader(JSON.stringify({ ...header, [name]: change && { ...header[name], ...change } }));
-  const model = (of: unknown, tensors: ParameterSet = parameters) =>
-    encodeSafetensors({ parameters: tensors, metadata: { fedrad: '1', network: JSON.stringify(of) } });
+  const model = (of: unknown, tensors: ParameterSet = parameters, text = JSON.stringify(of)) =>
+    encodeSafetensors({ parameters: tensors, metadata: { fedrad: '1', network: text } });
   const named = (name: string, fill: number) =>
     new Map([...parameters, [name, { shape: [32], data: new Float32Array(32).fill(fill) }]]);
   const layers = network.layers as readonly object[];
+  const norm = (groups: number) => ({ op: 'group_norm', name: 'gn', num_groups: groups, eps: 1e-5 });
+  const narrow = [{ op: 'max_pool2d', kernel_size: [15, 15], padding: [0, 0] }, ...layers];
+  const nested = (depth: number): object =>
+    depth === 0 ? { op: 'relu' } : { op: 'residual', body: [nested(depth - 1)], shortcut: [] };
+  const wide = { op: 'residual', body: Array.from({ length: 2000 }, () => ({ op: 'relu' })), shortcut: [] };
+  const deep = '['.repeat(100_000);
+  /** Layer, what it is given, what is said. */
+  const ranges: readonly [number, object, RegExp][] = [
+    [0, { stride: [0, 1] }, /layers\[0\].*: stride: expected two whole numbers from 1 to 8, got \[0, 1\]/],
+    [0, { stride: 1 }, /stride: expected two whole numbers/],
+    [0, { padding: [1e6, 1] }, /padding: expected two whole numbers from 0 to 14/],
+    [0, { groups: 0 }, /groups: expected a whole number from 1 to 2048, got 0/],
+    [0, { out_channels: 2.5 }, /out_channels: expected/],
+    [0, { out_channels: true }, /out_channels: expected/],
+    [0, { bias: 1 }, /bias: expected true or false/],
+    [0, { name: 'a b' }, /name: expected letters/],
+    [0, { name: null }, /name: expected letters/],
+    [0, { kernel_size: undefined }, /kernel_size is missing/],
+    [1, { op: ['relu'] }, /layer \["relu"\] is not known/],
+    [1, { op: 'group_norm', name: 'gn', num_groups: 0, eps: 1e-5 }, /num_groups: expected/],
+    [1, { op: 'batch_norm2d', name: 'bn', momentum: 0.1, eps: 0 }, /eps: expected a number above 0 up to 1, got 0/],
+    [1, { op: 'dropout', p: 1 }, /p: expected a number from 0 to 0\.9, got 1/],
+    [2, { padding: [2, 1] }, /layers\[2\]\.padding is more than half the kernel/],
+    [1, { op: 'residual', body: [], shortcut: [] }, /body: expected layers/],
+  ];
   const cases: readonly [string, Uint8Array, RegExp][] = [
     ['cut short', good.subarray(0, -4), /does not fit its offsets/],
     ['too long', Buffer.concat([good, Buffer.alloc(4)]), /4 bytes after the last tensor/],
@@ -98,6 +123,29 @@ test('damaged files and models of another network are refused', { skip: withoutT
       model({ ...network, normalisation: { ...network.normalisation, clahe: 2 } }),
       /normalisation is not known/,
     ],
+    ...ranges.map(([at, option, expected]): [string, Uint8Array, RegExp] => [
+      JSON.stringify(option),
+      model({ ...network, layers: layers.with(at, { ...layers[at], ...option }) }),
+      expected,
+    ]),
+    [
+      'a window that does not fit',
+      model({ ...network, imageSize: 8, layers: narrow }),
+      /a kernel of \(15, 15\) does not/,
+    ],
+    [
+      'groups that do not divide',
+      model({ ...network, layers: [norm(3), ...layers] }),
+      /num_channels must be divisible/,
+    ],
+    [
+      'two of a name',
+      model({ ...network, layers: [norm(1), norm(1), ...layers] }),
+      /"gn" is also the name of layers\[0\]/,
+    ],
+    ['residuals too deep', model({ ...network, layers: [nested(32), ...layers] }), /33 levels deep, at most 32/],
+    ['too many layers', model({ ...network, layers: [wide, ...layers] }), /more than 2000 layers/],
+    ['JSON too deep', model({ ...network, layers: '0' }, parameters, deep), /network is not valid/],
     ['no classes', model({ ...network, layers: layers.slice(0, -1) }), /does not end in two classes/],
   ];
   const folders: string[] = [];
@@ -148,6 +196,31 @@ test('what the trainer does not do is refused, not left out', { skip: withoutTor
   }
 });
 
+test('a batch of one image is refused before training where a batch norm would get one value a channel', {
+  skip: withoutTorch,
+}, async (context) => {
+  const [first, second] = network.layers.filter(({ op }) => op === 'linear');
+  const bn = { op: 'batch_norm2d', name: 'fc1.bn', eps: 1e-5, momentum: 0.1 } as const;
+  const flat = { ...network, layers: [first!, bn, second!] };
+  const spatial = { ...network, layers: [bn, first!, second!] };
+  const trains = async (of: typeof network, parameters: object, processes = 1) => {
+    const at = await hospital(context, { network: of, parameters: initialParameters(of, 1) }, data);
+    return trainInTorch(at, 'model', { epochs: 1, ...parameters }, processes);
+  };
+  // Of 6 images the last batch of 5 has 1.
+  const refusals = [await trains(flat, { batch_size: 5 }), await trains(flat, { batch_size: 5 }, 2)];
+  for (const { code, stderr, model } of [...refusals, await trains(flat, { batch_size: 1 })]) {
+    assert.equal(code, REFUSED, stderr);
+    assert.match(
+      stderr.trim().split('\n').at(-1)!,
+      /^training: batch norm "fc1\.bn" gets one value a channel in a batch of 1 image$/,
+    );
+    assert.equal(model, undefined);
+  }
+  for (const { code, stderr } of [await trains(flat, { batch_size: 4 }), await trains(spatial, { batch_size: 5 })])
+    assert.equal(code, 0, stderr);
+});
+
 test('it knows every parameter and augmentation that a graph may give it', { skip: withoutTorch }, async () => {
   const [parameters, augmentations] = (await inPython(
     '[sorted(t.PARAMETERS), sorted(t.augment.OPTIONS)]',
@@ -189,24 +262,31 @@ test('a Python without PyTorch, or none, is said in one line with what to instal
     await chmod(join(folder, name), 0o755);
     return join(folder, name);
   };
-  const without = await script('without', `echo '{"problem": "No module named torch"}'`);
-  const broken = await script('broken', 'echo "Traceback" >&2; echo "OSError: libcudart.so: no such file" >&2; exit 1');
-  const old = await script(
-    'old',
-    `echo '{"python": "/p", "torch": "1.9.0", "gpus": [], "distributed": true, "read": [], "packages": []}'`,
-  );
+  /** It says where its packages are; with the trainer it does this. */
+  const having = (name: string, trainer: string) =>
+    script(
+      name,
+      `case "$*" in *paths.py) echo '{"python": "${join(folder, name)}", "own": [], "packages": [], "added": []}';; *) ${trainer};; esac`,
+    );
+  const without = await having('without', `echo '{"problem": "No module named torch"}'`);
+  const broken = await having('broken', 'echo "Traceback" >&2; echo "OSError: libcudart.so: no such file" >&2; exit 1');
+  const old = await having('old', `echo '{"torch": "1.9.0", "gpus": [], "distributed": true}'`);
+  const dead = await script('dead', 'echo "libpython3.so: no such file" >&2; exit 127');
+  const shell = await script('shell', 'echo hello');
   for (const [python, problem] of [
     [without, 'has no PyTorch'],
     [broken, 'does not run PyTorch (OSError: libcudart.so: no such file)'],
     [old, 'has PyTorch 1.9.0, expected 1.13 or newer'],
+    [dead, 'does not run (libpython3.so: no such file)'],
+    [shell, 'is no Python'],
   ] as const)
-    await assert.rejects(findTorch('silos[0].trainer', { FEDRAD_PYTHON: python }), (error: Error) => {
+    await assert.rejects(findTorch('silos[0].trainer', { environment: { FEDRAD_PYTHON: python } }), (error: Error) => {
       assert.ok(error.message.startsWith(`silos[0].trainer: ${python} ${problem} (pip install torch`), error.message);
       assert.doesNotMatch(error.message, /\n/);
       return true;
     });
   await assert.rejects(
-    findTorch('x', { FEDRAD_PYTHON: join(folder, 'none') }),
+    findTorch('x', { environment: { FEDRAD_PYTHON: join(folder, 'none') } }),
     /x: there is no .*none \(pip install torch.*FEDRAD_PYTHON/,
   );
 });

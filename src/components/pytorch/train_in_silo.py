@@ -1,8 +1,8 @@
 """The step train-in-silo in PyTorch, for hospitals with GPUs: the same command line, files and JSON lines as fedrad's own.
 
-Runs as one process or as several under torch.distributed.run, on CUDA where PyTorch has it, else on the CPU. Needs PyTorch and the
-standard library only, with augment.py, equalise.py and rng.py beside it. Weights are read and written as safetensors, with every length checked; no pickle is read, no code
-from a file is run. What differs from fedrad's engine: rounding, and which activations dropout leaves out.
+Runs as one process or as several under torch.distributed.run, on CUDA where PyTorch has it, else on the CPU. Needs PyTorch, the
+standard library and the small files beside it. Weights are read and written as safetensors, with every length checked; no pickle is
+read, no code from a file is run. What differs from fedrad's engine: rounding, and which activations dropout leaves out.
 
     python3 train_in_silo.py train-in-silo --input data_silo0=DIR --input checkpoint=DIR --output model=DIR \\
         --param metrics_prefix=silo0 --param lr=0.01 ... --scratch DIR --threads 4
@@ -23,6 +23,7 @@ except ImportError as error:
 
 import augment
 from equalise import equalise
+from layers import check_network
 from rng import shuffled, stream_key
 
 REFUSED = 3
@@ -145,20 +146,6 @@ def write_safetensors(path, tensors, metadata):
 
 # --- The network: what src/engine/layers.ts describes, as a module.
 
-LAYER_KEYS = {
-    "conv2d": {"name", "out_channels", "kernel_size", "stride", "padding", "groups", "bias"},
-    "max_pool2d": {"kernel_size", "stride", "padding"},
-    "avg_pool2d": {"kernel_size", "stride", "padding"},
-    "global_avg_pool": set(),
-    "batch_norm2d": {"name", "eps", "momentum"},
-    "group_norm": {"name", "num_groups", "eps"},
-    "relu": set(),
-    "gelu": set(),
-    "dropout": {"p"},
-    "linear": {"name", "out_features", "bias"},
-    "residual": {"body", "shortcut"},
-}
-
 
 class GlobalAveragePool(nn.Module):
     def forward(self, x):
@@ -223,6 +210,7 @@ def leaf(layer, shape):
     if op == "batch_norm2d":
         norm = SharedBatchNorm if PROCESSES > 1 else nn.BatchNorm2d
         module = norm(shape[0], eps=layer["eps"], momentum=layer["momentum"])
+        module.name, module.values_of_an_image = layer["name"], shape[1] * shape[2]
         return module, ["weight", "bias", "running_mean", "running_var"], shape
     if op == "group_norm":
         return nn.GroupNorm(layer["num_groups"], shape[0], eps=layer["eps"]), ["weight", "bias"], shape
@@ -238,10 +226,6 @@ def build(layers, shape, state):
     modules = []
     for layer in layers:
         op = layer["op"]
-        if op not in LAYER_KEYS:
-            raise ValueError(f'layer "{op}" is not known')
-        if set(layer) - LAYER_KEYS[op] - {"op"}:
-            raise ValueError(f'layer "{op}" has options that are not known')
         if op == "residual":
             body, body_shape = build(layer["body"], shape, state)
             shortcut, shortcut_shape = build(layer["shortcut"], shape, state)
@@ -267,16 +251,13 @@ class Model(nn.Module):
 
     def __init__(self, network):
         super().__init__()
+        check_network(network)
         self.places = {}
         size = network["imageSize"]
-        self.layers, shape = build(network["layers"], (1, size, size), self.places)
-        if shape != (2, 1, 1) or network["classes"] != 2:
-            raise ValueError("it does not end in two classes")
-        normalisation = dict(network["normalisation"])
-        self.margin = normalisation.pop("equalise", None)
-        mean, std = (torch.tensor(normalisation.pop(key), dtype=torch.float32) for key in ("mean", "std"))
-        if normalisation or not (self.margin is None or 0 <= self.margin < 0.5):
-            raise ValueError("its normalisation is not known")
+        self.layers, _ = build(network["layers"], (1, size, size), self.places)
+        normalisation = network["normalisation"]
+        self.margin = normalisation.get("equalise")
+        mean, std = (torch.tensor(normalisation[key], dtype=torch.float32) for key in ("mean", "std"))
         table = (torch.arange(256, dtype=torch.float32) / 255 - mean) / std
         self.register_buffer("table", table, persistent=False)
 
@@ -298,8 +279,9 @@ def read_model(folder):
     try:
         network = strict_json(metadata["network"])
         model = Model(network)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
-        raise Refused(path, f"its network is not valid: {type(error).__name__}: {error}".replace("\n", " ")) from error
+    except (ValueError, ArithmeticError, RuntimeError, MemoryError, RecursionError) as error:
+        problem = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        raise Refused(path, f"its network is not valid: {problem}".replace("\n", " ")) from error
     remedy = "this file does not belong to this network; it is not used"
     state = model.state()
     for name in [*tensors, *state]:
@@ -520,6 +502,16 @@ def join(scratch, device):
     dist.init_process_group(backend, store=store, rank=RANK, world_size=PROCESSES)
 
 
+def check_batches(model, count, batch_size):
+    """Refuses a batch of which a batch norm would have one value a channel: that has no variance."""
+    if batch_size > 1 and count % batch_size != 1:
+        return
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.values_of_an_image == 1:
+            problem = f'batch norm "{module.name}" gets one value a channel in a batch of 1 image'
+            raise Refused("training", problem, "choose another batch_size")
+
+
 def run(step):
     p, outputs = step.parameters, dict(step.output)
     check_parameters(p)
@@ -531,6 +523,7 @@ def run(step):
     labels = [label for _, labels in sets for label in labels]
     if not labels:
         raise Refused("training data", "no images", "give this silo images or leave it out")
+    check_batches(model, len(labels), p["batch_size"])
     facts = {"torch": torch.__version__, "device": device.type, "processes": PROCESSES}
     if device.type == "cuda":
         facts["gpu"] = torch.cuda.get_device_name(device)
@@ -563,23 +556,12 @@ def run(step):
 
 
 def probe():
-    """What this Python has; `read` are the folders that a sandbox must show it."""
-    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
-    own = [os.path.join(prefix, part) for prefix in sorted(prefixes) for part in ("bin", "lib", "lib64", "pyvenv.cfg")]
-    here = os.path.dirname(os.path.abspath(__file__))
-    packages = [path for path in sys.path if os.path.isdir(path) and os.path.abspath(path) != here]
+    """What this Python has."""
     has_cuda = torch.cuda.is_available()
     gpus = [torch.cuda.get_device_name(gpu) for gpu in range(torch.cuda.device_count())] if has_cuda else []
     distributed = dist.is_available()
     has_backend = distributed and (dist.is_nccl_available() if gpus else hasattr(dist, "ProcessGroupGloo"))
-    return {
-        "python": os.path.abspath(sys.executable),
-        "torch": torch.__version__,
-        "gpus": gpus,
-        "distributed": has_backend,
-        "read": [path for path in [*own, *packages] if os.path.exists(path)],
-        "packages": [path for path in packages if not path.startswith(tuple(f"{prefix}/" for prefix in prefixes))],
-    }
+    return {"torch": torch.__version__, "gpus": gpus, "distributed": has_backend}
 
 
 def stop_with_parent():
