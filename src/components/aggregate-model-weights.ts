@@ -72,7 +72,7 @@ async function earlyStopping(
   checkpoint: string,
 ): Promise<EarlyStoppingState> {
   const { iteration_num: iteration, patience, silos } = context.parameters;
-  const state = await readEarlyStopping(checkpoint);
+  const state = await readEarlyStopping(checkpoint, iteration - 1);
   if (patience === undefined || iteration === 1 || state.stoppedAfter !== undefined) return state;
   const evaluations: SiloEvaluation[] = [];
   for (const [number, folder] of inputsWithPrefix(context, 'evaluation_')) {

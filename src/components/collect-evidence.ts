@@ -73,7 +73,7 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
   const planned = parameters.num_of_iterations;
   const final = models.get(`iteration_${planned}`);
   // Where the federation stood still, the later iterations' models are the same one.
-  const { stoppedAfter } = final === undefined ? {} : await readEarlyStopping(final);
+  const { stoppedAfter } = final === undefined ? {} : await readEarlyStopping(final, planned);
   const names = Array.from({ length: stoppedAfter ?? planned }, (_, index) => `iteration_${index + 1}`);
   const iterations = await Promise.all(names.map(evidenceOf));
   const comparisons = await Promise.all(

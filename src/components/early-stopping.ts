@@ -7,10 +7,12 @@
  * pooled AUROC and loss of each iteration, and nothing of a single hospital.
  */
 import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { fail } from '../base/index.ts';
 import { isBetter } from './evidence.ts';
+import { readJson } from './read-json.ts';
 
 const STATE_FILE = 'early-stopping.json';
 
@@ -23,10 +25,22 @@ const stateSchema = z.strictObject({
 
 export type EarlyStoppingState = z.infer<typeof stateSchema>;
 
-/** The state beside a model; an empty one where there is none. */
-export async function readEarlyStopping(folder: string): Promise<EarlyStoppingState> {
+/** The state beside the model of this iteration; an empty one where there is none. Throws FedradError where it cannot be of it. */
+export async function readEarlyStopping(folder: string, iteration: number): Promise<EarlyStoppingState> {
   const file = join(folder, STATE_FILE);
-  return existsSync(file) ? stateSchema.parse(JSON.parse(await readFile(file, 'utf8'))) : { iterations: [] };
+  if (!existsSync(file)) return { iterations: [] };
+  const remedy = 'resume a run only with its own files';
+  const state = await readJson(file, stateSchema, remedy);
+  const { iterations, stoppedAfter = 0 } = state;
+  if (stoppedAfter > iteration)
+    fail(
+      file,
+      `it says that training ended after iteration ${stoppedAfter}, beside the model of iteration ${iteration}`,
+      remedy,
+    );
+  if (iterations.length > iteration)
+    fail(file, `it has ${iterations.length} evaluations, beside the model of iteration ${iteration}`, remedy);
+  return state;
 }
 
 export const writeEarlyStopping = (folder: string, state: EarlyStoppingState): Promise<void> =>

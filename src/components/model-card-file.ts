@@ -1,12 +1,13 @@
 /** @file The card of a model, beside its file: for `model.safetensors` `model-card.md` to read and `model-card.json` for programs. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
-import { z } from 'zod';
 import { elementCount, fail } from '../base/index.ts';
 import { flatten, isBuffer, type Network, parameterShapes } from '../engine/index.ts';
 import { figuresSchema, type ModelCard, modelCardSchema, renderModelCard } from '../reports/index.ts';
 import type { Evidence } from './evidence.ts';
 import { LABELS } from './model-file.ts';
+import { readJson } from './read-json.ts';
 
 export interface CardFacts {
   readonly evidence: Evidence;
@@ -80,25 +81,5 @@ export async function writeModelCard(modelFile: string, card: ModelCard): Promis
 /** The card beside a model's file, or undefined where there is none. Throws FedradError where it is damaged. */
 export async function readModelCard(modelFile: string): Promise<ModelCard | undefined> {
   const { json } = cardFiles(modelFile);
-  const text = await readFile(json, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (text === undefined) return undefined;
-  const card = modelCardSchema.safeParse(jsonOrUndefined(text));
-  return card.success
-    ? card.data
-    : fail(
-        json,
-        `not a model card: ${z.prettifyError(card.error).replaceAll('\n', ' ')}`,
-        'remove it, or export again',
-      );
-}
-
-function jsonOrUndefined(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  return existsSync(json) ? readJson(json, modelCardSchema, 'remove it, or export again') : undefined;
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { checkParameters, decodeSafetensors, encodeSafetensors, fail, type ParameterSet } from '../base/index.ts';
 import { type Network, networkSchema, parameterShapes } from '../engine/index.ts';
+import { parseJson, schemaProblem } from './read-json.ts';
 
 export const MODEL_FILE = 'model.safetensors';
 
@@ -54,17 +55,9 @@ export async function readModel(path: string, where?: string): Promise<ModelFile
   const known = metadataSchema.safeParse(metadata);
   if (!known.success)
     return fail(place, 'its metadata does not name a network of fedrad', 'only models written by fedrad are read');
-  const network = networkSchema.safeParse(jsonOrUndefined(known.data.network));
+  const network = networkSchema.safeParse(parseJson(known.data.network));
   if (!network.success)
-    return fail(place, `its network is not valid: ${z.prettifyError(network.error)}`, 'the file is damaged');
+    return fail(place, `its network is not valid: ${schemaProblem(network.error)}`, 'the file is damaged');
   checkParameters(parameters, parameterShapes(network.data), place);
   return { network: network.data, parameters, threshold: known.data.threshold };
-}
-
-function jsonOrUndefined(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
