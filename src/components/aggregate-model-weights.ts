@@ -86,6 +86,12 @@ async function earlyStopping(
       );
     evaluations.push(evaluation);
   }
+  // Of other hospitals the figures would not compare, and fewer could be a single one, whose own they would be.
+  if (evaluations.length < silos.length) {
+    const how = `${evaluations.length} of ${silos.length} hospitals`;
+    context.report.note(`early stopping: iteration ${iteration - 1} was evaluated by ${how}; it does not count`);
+    return state;
+  }
   // No interval is used here.
   const pooled = poolEvaluations(
     evaluations.map(({ val }) => val),

@@ -74,6 +74,7 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
   const final = models.get(`iteration_${planned}`);
   // Where the federation stood still, the later iterations' models are the same one.
   const { stoppedAfter } = final === undefined ? {} : await readEarlyStopping(final, planned);
+  const stoppedEarly = stoppedAfter !== undefined && stoppedAfter < planned;
   const names = Array.from({ length: stoppedAfter ?? planned }, (_, index) => `iteration_${index + 1}`);
   const iterations = await Promise.all(names.map(evidenceOf));
   const comparisons = await Promise.all(
@@ -95,7 +96,8 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
     last,
     thresholdBy: points.get(best.model)!.by,
     files: { best: await deliver(best.model, 'best_model'), last: await deliver(last, 'last_model') },
-    ...(stoppedAfter === undefined ? {} : { stoppedAfter }),
+    // At the last planned iteration nothing was left to stop.
+    ...(stoppedEarly ? { stoppedAfter } : {}),
     training: parameters.training,
     comparisons,
   };

@@ -3,8 +3,11 @@
  * its model as the last one, and what follows hands it on unchanged.
  *
  * The aggregation of iteration k knows the evaluations of iteration k - 1, which run beside the training of k: it stops once the best
- * of these is `patience` iterations old, and uses the updates of k all the same. What lies beside the model goes to every hospital: the
- * pooled AUROC and loss of each iteration, and nothing of a single hospital.
+ * of these is `patience` iterations old, and uses the updates of k all the same. An iteration that not every hospital evaluated (where
+ * min_silos lets one fail) does not count, neither as the best nor towards the patience: figures over other images do not compare.
+ *
+ * What lies beside the model goes to every hospital: for each iteration that counts, AUROC and loss pooled over all of them. With two
+ * hospitals that tells each roughly how the other one's images did.
  */
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -17,7 +20,7 @@ import { readJson } from './read-json.ts';
 const STATE_FILE = 'early-stopping.json';
 
 const stateSchema = z.strictObject({
-  /** Pooled validation figures of each iteration's model. */
+  /** Pooled validation figures of each model that every hospital evaluated, in the order of the iterations. */
   iterations: z.array(z.strictObject({ auroc: z.number().nullable(), logLoss: z.number().nullable() })),
   /** The iteration whose model is the last one. */
   stoppedAfter: z.int().positive().optional(),
