@@ -18,7 +18,7 @@ import { checkShares } from './data-facts.ts';
 import { readEarlyStopping } from './early-stopping.ts';
 import { readEvaluations } from './evaluation-files.ts';
 import { bestIteration, type Evidence, type ModelEvidence, type SiloEvaluation } from './evidence.ts';
-import { modelCard, writeModelCard } from './model-card-file.ts';
+import { cardFiles, modelCard } from './model-card-file.ts';
 import { copyModel, MODEL_FILE, readModel, writeModel } from './model-file.ts';
 import type { evidenceParameters } from './specs.ts';
 
@@ -105,7 +105,8 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
   for (const chosen of ['best', 'last'] as const) {
     const file = join(outputPath(context, `${chosen}_model`), MODEL_FILE);
     const { network } = await readModel(file);
-    await writeModelCard(file, modelCard({ evidence, chosen, network, config: parameters.config }));
+    const card = modelCard({ evidence, chosen, network, config: parameters.config });
+    for (const [path, text] of Object.entries(cardFiles(file, card))) await writeFile(path, text);
   }
   for (const [index, { val, test }] of iterations.entries()) {
     if (val.auroc !== null) report.metric('Pooled Val AUROC', val.auroc, index + 1);
