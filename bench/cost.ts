@@ -5,8 +5,11 @@
 import { availableParallelism } from 'node:os';
 import { elementCount } from '../src/base/index.ts';
 import { NETWORKS, type Network, parameterShapes } from '../src/engine/index.ts';
+import { RECIPES } from './recipes.ts';
 import type { Bench } from './result.ts';
 import { hasTorch, sideBySide } from './side-by-side.ts';
+
+const recommended = RECIPES.find(({ name }) => name.endsWith(': recommended'))!.network;
 
 interface Condition {
   readonly title: string;
@@ -35,6 +38,16 @@ function conditions(tiny: boolean): Condition[] {
       const network = NETWORKS[name]({ imageSize: size });
       return { ...base, title: `${name}, ${megabytes(network)} MB`, network };
     }),
+    // 40 epochs of it must fit into the time of 10 of the example's network.
+    ...(tiny
+      ? []
+      : [
+          {
+            ...base,
+            title: `the recommended recipe's network, ${recommended.imageSize}x${recommended.imageSize}`,
+            network: recommended,
+          },
+        ]),
   ];
 }
 

@@ -41,6 +41,8 @@ export const page = (
   { raw, matched }: { raw: Shortcuts; matched: Shortcuts },
 ): string => `# Which recipe generalises
 
+To use it: \`recipe: recommended\` under \`training_parameters\` of config.yaml ([networks.md](networks.md)).
+
 Made by \`npm run ablation -- --data <chest_xray> --docs\` from the training folder of the Kaggle set \`chest-xray-pneumonia\`
 (Kermany, Zhang, Goldbaum, CC BY 4.0) at 224x224: ${described(plan)}. One line, one thing more than the line before; *small images* is the example's
 recipe at 112x112, "instead" replaces the line before; *network: small* has the mean over the image in place of the dense layer, and 1 MB to send in place of 7. All figures are AUROC but where it says otherwise. The official test set was not used.

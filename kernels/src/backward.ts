@@ -33,7 +33,7 @@ export function packBackward(w: usize, packed: usize, CI: i32, CO: i32): void {
 
 /**
  * dw [CO][3][3][CI], db [CO] and dx [H+2, H+2, CI] (its border takes what falls outside the image), all overwritten.
- * x [H+2, H+2, CI]; w of packBackward; CI a multiple of 8. scratch: see backwardScratch in src/engine/plan.ts.
+ * x [H+2, H+2, CI]; w of packBackward; CI a multiple of 8. scratch: see backwardScratch in src/engine/ops/blocks.ts.
  */
 export function convBackward(
   act: usize, actRow: usize, grad: usize, gradRow: usize, arg: usize, scale: f32, x: usize, w: usize,

@@ -20,7 +20,8 @@ export function maxPool(
         for (let ky = max(0, -top); ky < min(kh, H - top); ky++) {
           for (let kx = max(0, -left); kx < min(kw, W - left); kx++) {
             const value = v128.load(x + <usize>(top + ky) * xRow + <usize>(left + kx) * pixel + c);
-            const larger = f32x4.gt(value, best);
+            // What is not a number wins, and stays.
+            const larger = v128.andnot(f32x4.eq(best, best), f32x4.le(value, best));
             best = v128.bitselect(value, best, larger);
             which = v128.bitselect(i32x4.splat(ky * kw + kx), which, larger);
           }
@@ -45,8 +46,6 @@ export function maxPoolGradient(
       for (let c: usize = 0; c < <usize>C; c++) {
         const which = <i32>load<u8>(args + c);
         const row = y * sh - ph + which / kw, col = xx * sw - pw + which % kw;
-        // Where all values are NaN nothing wins, and position 0 may lie outside.
-        if (row < 0 || col < 0) continue;
         const at = dx + <usize>row * xRow + ((<usize>(col * C) + c) << 2);
         store<f32>(at, load<f32>(at) + load<f32>(from + (c << 2)));
       }

@@ -4,6 +4,7 @@ export { canonicalJson, sha256 } from './hash.ts';
 export {
   checkParameters,
   elementCount,
+  isBuffer,
   type ParameterSet,
   type ParameterShapes,
   shapesOf,

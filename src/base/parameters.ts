@@ -23,7 +23,10 @@ export const elementCount = (shape: readonly number[]): number => shape.reduce((
 export const shapesOf = (parameters: ParameterSet): ParameterShapes =>
   new Map([...parameters].map(([name, tensor]) => [name, tensor.shape]));
 
-/** Throws unless the parameters have exactly these names and shapes and every element is finite. */
+/** Statistics that a batch norm gathers in training: part of a state_dict, but not learnt. */
+export const isBuffer = (parameter: string): boolean => /\.running_(mean|var)$/.test(parameter);
+
+/** Throws unless the parameters have exactly these names and shapes every element is finite and no variance is negative. */
 export function checkParameters(parameters: ParameterSet, expected: ParameterShapes, where: string): void {
   const remedy = 'this file does not belong to this network; it is not used';
   for (const name of parameters.keys()) {
@@ -41,5 +44,8 @@ export function checkParameters(parameters: ParameterSet, expected: ParameterSha
     const bad = tensor.data.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0)
       fail(where, `parameter "${name}": element ${bad} is ${tensor.data[bad]}, expected a finite number`, remedy);
+    const negative = name.endsWith('.running_var') ? tensor.data.findIndex((value) => value < 0) : -1;
+    if (negative >= 0)
+      fail(where, `"${name}": element ${negative} is ${tensor.data[negative]}, expected a variance, 0 or more`, remedy);
   }
 }

@@ -4,8 +4,8 @@
  */
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
-import { elementCount, fail } from '../base/index.ts';
-import { flatten, isBuffer, type Network, parameterShapes } from '../engine/index.ts';
+import { elementCount, fail, isBuffer } from '../base/index.ts';
+import { flatten, type Network, parameterShapes } from '../engine/index.ts';
 import { figuresSchema, type ModelCard, modelCardSchema, renderModelCard } from '../reports/index.ts';
 import type { Evidence } from './evidence.ts';
 import { LABELS, modelSha256 } from './model-file.ts';

@@ -45,9 +45,15 @@ export async function openCrew(start: Omit<WorkerStart, 'thread'>, program: Prog
   const words = new Int32Array(memory.buffer, CONTROL, 16);
   const numbers = new Float64Array(memory.buffer, NUMBERS, 8);
   const script = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
-  const workers = await Promise.all(
+  const starts = await Promise.allSettled(
     Array.from({ length: start.options.threads - 1 }, (_, i) => startWorker(script, { ...start, thread: i + 1 })),
   );
+  const workers = starts.flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
+  const failed = starts.find(({ status }) => status === 'rejected');
+  if (failed?.status === 'rejected') {
+    await Promise.all(workers.map((worker) => worker.terminate()));
+    throw failed.reason;
+  }
   const first: Record<Part, number> = {
     pack: 0,
     forward: program.pack.length,
@@ -93,7 +99,10 @@ export function serve({ memory, network, options, thread }: WorkerStart, kernels
   ready();
   for (;;) {
     Atomics.wait(words, GENERATION, generation);
-    generation = Atomics.load(words, GENERATION);
+    const now = Atomics.load(words, GENERATION);
+    // Woken without a new stage: by a notice of the last one that came late. A second turn at it would race with what comes next.
+    if (now === generation) continue;
+    generation = now;
     try {
       takeItems(words, kernels, stages[words[STAGE]!]!, readJob(numbers), thread);
     } catch {

@@ -4,11 +4,11 @@
  * Forward and backward pass are stages of independent items (program.ts) that a crew of threads works through (crew.ts); the
  * loss is computed in between (loss.ts). Same parameters, batch and key give the same bits, whatever the number of threads.
  */
-import { checkParameters, fail, type ParameterSet, type PhiloxKey, type Tensor } from '../base/index.ts';
+import { checkParameters, fail, isBuffer, type ParameterSet, type PhiloxKey, type Tensor } from '../base/index.ts';
 import { openCrew } from './crew.ts';
 import { equalise } from './equalise.ts';
 import type { FeatureMaps } from './explain.ts';
-import { elements, flatten, isBuffer } from './graph.ts';
+import { elements, flatten } from './graph.ts';
 import { compileKernels, fusesMultiplyAdd, linkKernels } from './kernels.ts';
 import { classOneProbabilities, crossEntropy, type Logits } from './loss.ts';
 import { SETTINGS } from './memory.ts';
@@ -201,6 +201,8 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
     probabilities(images) {
       const result = new Float32Array(countImages(images, network));
       evaluateAll(images, (from, count) => result.set(classOneProbabilities(logitsOf(program.logits), count), from));
+      if (result.some(Number.isNaN))
+        fail('model', 'what it gives for an image is not a number', 'it has diverged or is damaged: use another one');
       return result;
     },
 

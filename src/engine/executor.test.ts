@@ -142,3 +142,21 @@ for (const [title, net] of Object.entries(NETWORKS)) {
 
 const bits = (parameters: ParameterSet): string[] =>
   [...parameters].map(([name, { data }]) => `${name} ${Buffer.from(data.buffer).toString('base64')}`);
+
+test('what is not a number shows: behind a max-pool and ReLU, and as a probability', async () => {
+  const net = network(8, [conv('a', 4, 3), { op: 'max_pool2d', kernel_size: 2, stride: 1 }, { op: 'relu' }, head]);
+  const { parameters, batch } = drawnCase(net, 2, 4);
+  const engine = await openEngine(net, { threads: 1, batchSize: 2 });
+  // Products beyond single precision, of both signs: infinity less infinity.
+  engine.load(
+    new Map(
+      [...parameters].map(([name, { shape, data }]) => [
+        name,
+        { shape, data: data.map((_, i) => (i % 2 ? 3e38 : -3e38)) },
+      ]),
+    ),
+  );
+  assert.ok(Number.isNaN(engine.step(batch, { learningRate: 0.1, optimiser: sgd() }).loss));
+  assert.throws(() => engine.probabilities(batch.images), /model: what it gives for an image is not a number/);
+  await engine.close();
+});

@@ -129,9 +129,6 @@ function checkNames(nodes: readonly Node[]): void {
   }
 }
 
-/** Statistics that a batch norm gathers in training: part of the state_dict, but without a gradient. */
-export const isBuffer = (parameter: string): boolean => /\.running_(mean|var)$/.test(parameter);
-
 /** Names and shapes of the parameters and buffers of one node, PyTorch's. `input` is the shape of its first input. */
 export function nodeParameters({ layer }: Node, input: Shape): ParameterShapes {
   const shapes = new Map<string, readonly number[]>();

@@ -13,9 +13,9 @@ export {
 } from './engine.ts';
 export { equalise } from './equalise.ts';
 export { CAM_METHODS, type CamMethod, classActivationMaps, type FeatureMaps } from './explain.ts';
-export { elements, flatten, isBuffer, type NetworkGraph, type Node, nodeParameters, type Shape } from './graph.ts';
+export { elements, flatten, type NetworkGraph, type Node, nodeParameters, type Shape } from './graph.ts';
 export { initialParameters } from './initial.ts';
-export { type Layer, layerSchema } from './layers.ts';
+export { type Layer, layersSchema } from './layers.ts';
 export { type Network, NORMALISATION, networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
 export { NETWORKS, resnet18, smallNetwork } from './networks.ts';
 export { encodeOnnx, type OnnxDescription } from './onnx.ts';

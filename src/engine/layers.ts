@@ -18,7 +18,8 @@ const pair = (least: number, most: number) => {
   return z.union([size.transform((both): [number, number] => [both, both]), z.tuple([size, size])]);
 };
 
-const epsilon = z.number().positive().max(1).default(1e-5);
+/** In single precision a smaller one vanishes beside 0. */
+const epsilon = z.number().min(1e-12).max(1).default(1e-5);
 
 const conv2d = z.strictObject({
   op: z.literal('conv2d'),
@@ -88,3 +89,28 @@ export const layerSchema: z.ZodType<Layer> = z.lazy(() =>
     }),
   ]),
 ) as z.ZodType<Layer>;
+
+/** Of a network, layers in layers counted: more than any small network has. */
+const MOST_LAYERS = 2000;
+const MOST_LEVELS = 32;
+
+/** Whether a description has few enough layers to be looked at; without recursion, since it may come from elsewhere. */
+function isBounded(layers: unknown): boolean {
+  const waiting: { readonly value: unknown; readonly level: number }[] = [{ value: layers, level: 0 }];
+  for (let seen = 0; waiting.length > 0; seen++) {
+    const { value, level } = waiting.pop()!;
+    // A layer may hold two lists of layers and three pairs of numbers.
+    if (seen > 6 * MOST_LAYERS || level > 2 * MOST_LEVELS) return false;
+    if (value === null || typeof value !== 'object') continue;
+    for (const inner of Object.values(value)) {
+      if (typeof inner === 'object') waiting.push({ value: inner, level: level + 1 });
+    }
+  }
+  return true;
+}
+
+/** The layers of a network. */
+export const layersSchema = z
+  .unknown()
+  .refine(isBounded, { abort: true, error: `expected at most ${MOST_LAYERS} layers, at most ${MOST_LEVELS} deep` })
+  .pipe(z.array(layerSchema).min(1).max(500));

@@ -59,6 +59,16 @@ test('what does not fit is refused with its place', () => {
   assert.match(problem([{ op: 'conv3d' }, head]), /Invalid/);
 });
 
+test('a description that is too deep or too long is refused before it is looked at', () => {
+  let deep: object = { op: 'relu' };
+  for (let level = 0; level < 20_000; level++) deep = { op: 'residual', body: [deep] };
+  assert.match(problem([deep, head]), /at most 2000 layers, at most 32 deep/);
+  const long = { op: 'residual', body: Array.from({ length: 20_000 }, () => ({ op: 'relu' })) };
+  assert.match(problem([long, head]), /at most 2000 layers/);
+  const eps = { op: 'group_norm', name: 'n', num_groups: 1, eps: 1e-50 };
+  assert.equal(parse([eps, head]).success, false);
+});
+
 test('the fused kernels take blocks of conv, ReLU and pool at the start, and the linear layer behind them', () => {
   const fused = ({ layers, imageSize }: Network) => {
     const graph = flatten(layers, imageSize);

@@ -3,9 +3,12 @@
  * one gives the two logits, NORMAL and PNEUMONIA.
  */
 import { z } from 'zod';
-import { FedradError, type ParameterShapes } from '../base/index.ts';
+import { elementCount, FedradError, type ParameterShapes } from '../base/index.ts';
 import { flatten, nodeParameters } from './graph.ts';
-import { type Layer, layerSchema } from './layers.ts';
+import { type Layer, layersSchema } from './layers.ts';
+
+/** 1 GiB; training needs several times that, and has 4. */
+const MOST_PARAMETERS = 2 ** 28;
 
 export const networkSchema = z
   .strictObject({
@@ -19,13 +22,15 @@ export const networkSchema = z
       /** Each image's histogram is equalised first, a margin of this share on each side not counted. Default: no. */
       equalise: z.number().min(0).max(0.4).optional(),
     }),
-    layers: z.array(layerSchema).min(1).max(500),
+    layers: layersSchema,
   })
   .superRefine(({ imageSize, classes, layers }, context) => {
     const refuse = (where: string, message: string): void =>
       void context.addIssue({ code: 'custom', path: [where], message });
     try {
-      flatten(layers, imageSize);
+      const parameters = [...shapesOf(layers, imageSize).values()].reduce((sum, shape) => sum + elementCount(shape), 0);
+      if (parameters > MOST_PARAMETERS)
+        refuse('layers', `they have ${parameters} parameters, at most ${MOST_PARAMETERS} can be trained`);
     } catch (error) {
       if (!(error instanceof FedradError)) throw error;
       refuse(error.where, `${error.problem} (${error.remedy})`);
@@ -85,7 +90,9 @@ export const convolution = (name: string, outputs: number, stride = 1) => ({
 });
 
 /** Names and shapes of parameters and buffers, PyTorch's, in the order of the layers. */
-export function parameterShapes({ layers, imageSize }: Network): ParameterShapes {
+export const parameterShapes = ({ layers, imageSize }: Network): ParameterShapes => shapesOf(layers, imageSize);
+
+function shapesOf(layers: readonly Layer[], imageSize: number): ParameterShapes {
   const { nodes, shapes } = flatten(layers, imageSize);
   return new Map(nodes.flatMap((node) => [...nodeParameters(node, shapes[node.inputs[0]!]!)]));
 }

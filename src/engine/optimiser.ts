@@ -2,6 +2,8 @@
 import { z } from 'zod';
 
 const beta = z.number().min(0).lt(1);
+/** In single precision a much smaller one is 0, and 0 / 0 is not a number. */
+const epsilon = z.number().min(1e-12).max(1);
 const weightDecay = z.number().min(0).max(1);
 
 export const optimiserSchema = z.discriminatedUnion('kind', [
@@ -16,14 +18,14 @@ export const optimiserSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('adam'),
     betas: z.tuple([beta, beta]).default([0.9, 0.999]),
-    eps: z.number().positive().default(1e-8),
+    eps: epsilon.default(1e-8),
     weight_decay: weightDecay.default(0),
   }),
   /** Loshchilov and Hutter, ICLR 2019; weight decay apart from the gradient: w *= 1 - lr * weight_decay. */
   z.strictObject({
     kind: z.literal('adamw'),
     betas: z.tuple([beta, beta]).default([0.9, 0.999]),
-    eps: z.number().positive().default(1e-8),
+    eps: epsilon.default(1e-8),
     weight_decay: weightDecay.default(0.01),
   }),
 ]);

@@ -1,7 +1,8 @@
 /** @file Places the parameters of a network: the regions of parameter-places.ts. */
 
+import { isBuffer } from '../base/index.ts';
 import type { FusedBlock, FusedDense } from './fused.ts';
-import { isBuffer, type NetworkGraph, type Node, nodeParameters, type Shape } from './graph.ts';
+import { type NetworkGraph, type Node, nodeParameters, type Shape } from './graph.ts';
 import type { Allocator } from './memory.ts';
 import { isDepthwise } from './ops/depthwise.ts';
 import { type Layout, type ParameterPlace, storedFloats } from './parameter-places.ts';

@@ -17,7 +17,7 @@ import { buildLinear } from './ops/linear.ts';
 import { buildBatchNorm, buildGroupNorm } from './ops/norm.ts';
 import { buildAveragePool, buildMaxPool } from './ops/pool.ts';
 import { type Places, placeParameters } from './places.ts';
-import type { Builder, Into, Op, Placed, Stage } from './stage.ts';
+import { type Builder, type Into, type Op, type Placed, type Stage, UPDATE_CHUNK } from './stage.ts';
 import { placeTensors } from './tensors.ts';
 
 export interface ProgramOptions {
@@ -45,8 +45,6 @@ export interface Program {
   readonly bytesWithAnchor: number;
 }
 
-/** Bytes of parameters that are updated as one work item. */
-const UPDATE_CHUNK = 16384;
 /** WebAssembly's 32-bit addresses. */
 const MEMORY_LIMIT = 2 ** 32;
 

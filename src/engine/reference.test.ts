@@ -1,8 +1,9 @@
 /** @file Holds the oracle itself to finite differences, and the engine to the oracle. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isBuffer } from '../base/index.ts';
 import { openEngine } from './engine.ts';
-import { flatten, isBuffer } from './graph.ts';
+import { flatten } from './graph.ts';
 import { NORMALISATION, networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
 import { resnet18 } from './networks.ts';
 import { sgd } from './optimiser.ts';

@@ -21,6 +21,9 @@ export interface Job {
   readonly anchored: boolean;
 }
 
+/** Bytes of parameters that are updated as one work item. */
+export const UPDATE_CHUNK = 16384;
+
 export interface Stage {
   items(job: Job): number;
   run(kernels: Kernels, job: Job, item: number, thread: number): void;
@@ -75,9 +78,6 @@ export interface Into {
   readonly to: Placed;
   readonly add: 0 | 1;
 }
-
-/** Builds backward stages; ops are asked in backward order, so that who writes first is known. */
-export type IntoGradient = (id: number) => Into;
 
 /** One item for each image. */
 export const perImage = (run: (kernels: Kernels, job: Job, image: number, thread: number) => void): Stage => ({

@@ -2,7 +2,7 @@
  * @file Places the tensors between ops and their gradients in memory. Images are [H, W, C] with a border of zeros as wide as the
  * convolutions that read them need it; nothing ever writes there. ReLU and dropout work in place where nothing else reads their input.
  */
-import type { NetworkGraph, Shape } from './graph.ts';
+import type { NetworkGraph, Node, Shape } from './graph.ts';
 import type { Allocator } from './memory.ts';
 import { gradientBorder } from './ops/taps.ts';
 import type { Placed } from './stage.ts';
@@ -26,7 +26,8 @@ export function placeTensors(
 ): Tensors {
   const { nodes, shapes } = graph;
   const root = shapes.map((_, id) => id);
-  const readers = shapes.map((_, id) => nodes.filter(({ inputs }) => inputs.includes(id)));
+  const readers = shapes.map((): Node[] => []);
+  for (const node of nodes) for (const id of new Set(node.inputs)) readers[id]!.push(node);
   for (const { layer, inputs, output } of nodes) {
     const [input] = inputs as [number];
     const alone = input !== 0 && readers[input]!.length === 1 && !hidden.has(input) && !hidden.has(output);

@@ -1,9 +1,11 @@
 /** @file Epochs over a hospital's images, and evaluation: loops around the engine's step. */
 import { setImmediate } from 'node:timers/promises';
-import { fail, type Label, openRng, streamKey } from '../base/index.ts';
+import { checkParameters, fail, type Label, openRng, streamKey } from '../base/index.ts';
 import { type Augmentation, openAugmenter } from './augment.ts';
 import { type ClassWeights, weightsFor } from './class-weights.ts';
 import type { Engine, LabelledImages } from './engine.ts';
+import { flatten } from './graph.ts';
+import { type Network, parameterShapes } from './network.ts';
 import { type Optimiser, type Schedule, sgd } from './optimiser.ts';
 import { rateFactor } from './schedule.ts';
 
@@ -67,6 +69,7 @@ export async function train(
   if (count === 0) fail('training data', 'no images', 'give this silo images or leave it out');
   if (!(Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= engine.batchSize))
     fail('batch size', `expected 1 to ${engine.batchSize}, got ${batchSize}`);
+  checkBatchNorm(engine.network, count % batchSize === 1 || batchSize === 1);
   if (proximalMu > 0) engine.setAnchor();
 
   const batches = Math.ceil(count / batchSize);
@@ -103,7 +106,23 @@ export async function train(
     }
     epochs.push({ loss: lossSum / count, accuracy: correctSum / count });
   }
+  checkParameters(engine.parameters(), parameterShapes(engine.network), 'training');
   return { epochs };
+}
+
+/** Throws where a batch norm would see one value a channel, whose variance says nothing; `ones`: a batch has one image. */
+function checkBatchNorm({ layers, imageSize }: Network, ones: boolean): void {
+  if (!ones) return;
+  const { nodes, shapes } = flatten(layers, imageSize);
+  for (const { layer, output } of nodes) {
+    const { height, width } = shapes[output]!;
+    if (layer.op === 'batch_norm2d' && height * width === 1)
+      fail(
+        'training',
+        `batch norm "${layer.name}" gets one value a channel in a batch of 1 image`,
+        'choose another batch_size',
+      );
+  }
 }
 
 /** P(PNEUMONIA) of each image and the mean cross-entropy, dropout off. */

@@ -73,3 +73,21 @@ test('fedavgm carries 0.5 of its velocity into the next iteration', () => {
   // v = 0.5 * 2 + (3 - 2) = 2, w = 2 + 2
   assert.equal(STRATEGIES.fedavgm(first.parameters, of(3), first.state, options).parameters.get('w')!.data[0], 4);
 });
+
+test('running statistics of batch norms take the mean, without momentum or server learning rate; no variance is negative', () => {
+  const set = (w: number, variance: number): ParameterSet =>
+    new Map([
+      ['bn.weight', { shape: [1], data: Float32Array.of(w) }],
+      ['bn.running_var', { shape: [1], data: Float32Array.of(variance) }],
+    ]);
+  const options = { serverLearningRate: 2, serverMomentum: 0.9 };
+  let [global, state]: [ParameterSet, ParameterSet | undefined] = [set(1, 1), undefined];
+  for (let round = 0; round < 3; round++) {
+    const step = STRATEGIES.fedavgm(global, set(0.5, 0.05), state, options);
+    [global, state] = [step.parameters, step.state];
+    assert.equal(global.get('bn.running_var')!.data[0], Math.fround(0.05));
+  }
+  const shapes = shapesOf(global);
+  const update = { silo: 'silo0', examples: 1, parameters: set(1, -0.5) };
+  assert.throws(() => checkUpdate(update, shapes), /update of silo0: "bn.running_var": element 0 is -0.5/);
+});

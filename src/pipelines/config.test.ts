@@ -106,12 +106,12 @@ for (const [name, change, message] of [
   [
     'an unknown optimiser',
     ['lr: 0.01', 'optimizer: rmsprop'],
-    'config.yaml: training_parameters.optimizer: expected sgd, adam, adamw, or an object with its kind (change',
+    'config.yaml: training_parameters.optimizer: expected sgd, adam, adamw, or an object with its kind, got "rmsprop" (change',
   ],
   [
     'an unknown kind of optimiser',
     ['lr: 0.01', 'optimizer: {kind: rmsprop}'],
-    'config.yaml: training_parameters.optimizer.kind: expected one of sgd, adam, adamw (change',
+    'config.yaml: training_parameters.optimizer.kind: expected one of sgd, adam, adamw, got {"kind":"rmsprop"} (change',
   ],
   [
     'an unknown option of an optimiser',
@@ -154,9 +154,27 @@ for (const [name, change, message] of [
     'config.yaml: training_parameters.network.layers[0].out_feature: unknown key',
   ],
   [
+    'a mistyped network',
+    ['lr: 0.01', 'network: resnet'],
+    'config.yaml: training_parameters.network: expected pneumonia, small, resnet18, or an object with layers, got "resnet" (did you mean resnet18?)',
+  ],
+  [
+    'an option of another optimiser',
+    ['lr: 0.01', 'optimizer: {kind: adam, momentum: 0.9}'],
+    'config.yaml: training_parameters.optimizer.momentum: unknown key (did you mean betas? known here: kind, betas, eps, weight_decay)',
+  ],
+  [
+    'a network that no memory holds',
+    [
+      'lr: 0.01',
+      'network: {layers: [{op: linear, name: a, out_features: 8192}, {op: linear, name: b, out_features: 2}]}',
+    ],
+    'config.yaml: training_parameters.network.layers: they have 411066370 parameters, at most 268435456 can be trained (change the layers)',
+  ],
+  [
     'a wrong type in a layer',
     ['lr: 0.01', 'network: {layers: [{op: conv2d, name: a, out_channels: 8, kernel_size: "3"}]}'],
-    'config.yaml: training_parameters.network.layers[0].kernel_size: expected number or tuple (change',
+    'config.yaml: training_parameters.network.layers[0].kernel_size: expected number or tuple, got "3" (change',
   ],
   [
     'layers that do not end in two logits',

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import {
   augmentationSchema,
   classWeightsSchema,
-  layerSchema,
+  layersSchema,
   NETWORKS,
   type Network,
   NORMALISATION,
@@ -51,7 +51,7 @@ const fields = z.strictObject({
   image_size: z.int().min(16).max(1024).multipleOf(8).default(224),
   /** A network's name, or its layers (src/engine/layers.ts); the last one must be linear with 2 outputs. */
   network: z
-    .union([networkNameSchema, z.strictObject({ layers: z.array(layerSchema).min(1).max(500) })], {
+    .union([networkNameSchema, z.strictObject({ layers: layersSchema })], {
       error: `expected ${networkNameSchema.options.join(', ')}, or an object with layers`,
     })
     .default('pneumonia'),
@@ -74,7 +74,11 @@ const fields = z.strictObject({
     })
     .default('constant'),
   /** How much training images may be changed in each epoch (src/engine/augment.ts); by default not at all. */
-  augmentation: z.union([z.literal('none'), augmentationSchema]).default('none'),
+  augmentation: z
+    .union([z.literal('none'), augmentationSchema], {
+      error: `expected none, or an object with ${Object.keys(augmentationSchema.shape).join(', ')}`,
+    })
+    .default('none'),
   /** In the loss: `none`, `balanced` by each silo's own labels, or [NORMAL, PNEUMONIA]. */
   class_weights: classWeightsSchema.default('none'),
   /** Equalises each image's histogram before the network sees it, a margin of this share on each side not counted. By default not. */
@@ -91,9 +95,11 @@ const fields = z.strictObject({
   /** A score from here on counts as pneumonia: a number, or how it is chosen on the pooled validation images. */
   threshold: thresholdRuleSchema.default(0.5),
   /** Ends the training when `patience` iterations brought no better model on the pooled validation images. */
-  early_stopping: z.strictObject({ patience: z.int().min(1).max(1000) }).optional(),
+  early_stopping: z
+    .strictObject({ patience: z.int().min(1).max(1000) }, 'expected an object like {patience: 3}')
+    .optional(),
   /** What to train besides, for comparison: each hospital alone; all data pooled (one machine only: it breaks the silos). */
-  baselines: z.array(z.enum(['alone', 'pooled'])).default([]),
+  baselines: z.array(z.enum(['alone', 'pooled']), 'expected a list like [alone, pooled]').default([]),
 });
 
 export const trainingSchema = z.preprocess(

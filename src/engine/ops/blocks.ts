@@ -5,11 +5,8 @@
  * Activations are [H, W, C], with a one-pixel border of zeros where a convolution reads them.
  */
 import type { FusedBlock } from '../fused.ts';
-import { type Builder, imageAt, type Op, perImage, type Stage } from '../stage.ts';
+import { type Builder, imageAt, type Op, perImage, type Stage, UPDATE_CHUNK } from '../stage.ts';
 import { dropoutScale, dropoutThreshold } from './elementwise.ts';
-
-/** Bytes of parameters that are updated as one work item. */
-const UPDATE_CHUNK = 16384;
 
 interface Placement {
   readonly block: FusedBlock;
