@@ -46,7 +46,7 @@ test('a model has its card, is exported, and shows what it saw', async (context)
     assert.equal(result.sha256, sha256(bytes));
     const { metadata } = decodeSafetensors(bytes, 'm.safetensors');
     assert.deepEqual([metadata['run'], metadata['model_sha256']], [run, result.modelSha256]);
-    const card = JSON.parse(await readFile(join(cli.folder, 'm-card.json'), 'utf8'));
+    const card = JSON.parse(await readFile(join(cli.folder, 'm.safetensors.card.json'), 'utf8'));
     assert.deepEqual([metadata['threshold'], card.test.threshold], ['0.4', 0.4]);
     // The exported file is a model of fedrad too, and has its card.
     const again = JSON.parse(await cli.ok('model', 'predict', '--model', './m.safetensors', '--json', images[0]!));
@@ -60,7 +60,7 @@ test('a model has its card, is exported, and shows what it saw', async (context)
   });
 
   await context.test('the card is beside the exported file and comes from the command line', async () => {
-    const text = await readFile(join(cli.folder, 'm-card.md'), 'utf8');
+    const text = await readFile(join(cli.folder, 'm.safetensors.card.md'), 'utf8');
     assert.match(text, /# Pneumonia on chest radiographs/);
     assert.match(text, new RegExp(`Run \`${run}\``));
     const json = JSON.parse(await cli.ok('model', 'card', '--model', run, '--which', 'last', '--json'));
@@ -80,6 +80,42 @@ test('a model has its card, is exported, and shows what it saw', async (context)
     near(probabilities!.data.filter((_, index) => index % 2 === 1));
   });
 
+  await context.test('a card goes with its own model only', async () => {
+    const exported = async (model: readonly string[], output: string): Promise<{ card: string | null }> =>
+      JSON.parse(
+        await cli.ok('model', 'export', '--model', ...model, '--format', 'safetensors', '--output', output, '--json'),
+      );
+    // Another model and format under the same stem has a card of its own; an export of an export is the same model still.
+    await cli.ok('model', 'export', '--model', run, '--which', 'last', '--format', 'onnx', '--output', 'm.onnx');
+    assert.equal((await exported(['./m.safetensors'], 'again.safetensors')).card, 'again.safetensors.card.md');
+    for (const [name, chosen] of [
+      ['m.safetensors', 'best'],
+      ['m.onnx', 'last'],
+      ['again.safetensors', 'best'],
+    ] as const) {
+      const card = JSON.parse(await readFile(join(cli.folder, `${name}.card.json`), 'utf8'));
+      assert.equal(card.model.chosen, chosen, name);
+    }
+    // Beside another model it is refused, before anything is written.
+    const at = (name: string): string => join(cli.folder, name);
+    const foreign = JSON.parse(await readFile(at('again.safetensors.card.json'), 'utf8'));
+    foreign.model.sha256 = sha256('another model');
+    await writeFile(at('again.safetensors.card.json'), JSON.stringify(foreign));
+    for (const command of [['card'], ['export', '--format', 'onnx', '--output', 'no.onnx']])
+      assert.match(
+        await cli.fails('model', ...command, '--model', './again.safetensors'),
+        /it is the card of another model than again.safetensors/,
+      );
+    // A model without a card does not get that of the model that it replaces.
+    await copyFile(at('m.safetensors'), at('bare.safetensors'));
+    assert.equal((await exported(['./bare.safetensors'], 'again.safetensors')).card, null);
+    const names = await readdir(cli.folder);
+    assert.deepEqual(
+      names.filter((name) => /^again|^no/.test(name)),
+      ['again.safetensors'],
+    );
+  });
+
   await context.test('what cannot be exported is refused in one line', async () => {
     const fails = (...more: string[]) => cli.fails('model', 'export', '--model', run, '--format', 'onnx', ...more);
     assert.match(
@@ -90,7 +126,11 @@ test('a model has its card, is exported, and shows what it saw', async (context)
     assert.match(await cli.fails('model', 'export', '--model', './m.safetensors', ...over), /this is the model itself/);
     await cli.write('bare.txt', 'no model');
     assert.match(await cli.fails('model', 'card', '--model', './bare.txt'), /no model card lies beside this model/);
-    assert.ok((await readdir(cli.folder)).every((name) => !name.endsWith('.part')));
+    // Where the card cannot be written the model is not either.
+    await mkdir(join(cli.folder, 'half.onnx.card.md'));
+    assert.match(await fails('--output', 'half.onnx'), /half.onnx.card.md: it cannot be written: EISDIR/);
+    const left = await readdir(cli.folder);
+    assert.ok(left.every((name) => !name.endsWith('.part') && name !== 'half.onnx'));
   });
 
   await context.test('a picture for each image, never over another file', async () => {

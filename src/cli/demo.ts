@@ -2,7 +2,7 @@
 import { copyFile, mkdir, readFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { MODEL_FILE, writeModelCard } from '../components/index.ts';
+import { cardFiles, cardPaths, MODEL_FILE } from '../components/index.ts';
 import type { Graph } from '../pipelines/index.ts';
 import {
   parseConfig,
@@ -20,6 +20,7 @@ import { cardOf } from './model-card.ts';
 import { integerOption } from './options.ts';
 import { makeReport } from './report.ts';
 import { runFiles } from './run-folder.ts';
+import { writeWhole } from './write-whole.ts';
 
 interface DemoOptions {
   readonly folder: string;
@@ -82,7 +83,8 @@ async function demo(options: DemoOptions): Promise<number> {
   await copyFile(runFiles(home, trained.id).report, report);
   const best = await modelOfRun(home, trained.id, 'best');
   await copyFile(best.file, model);
-  const card = await writeModelCard(model, (await cardOf(best))!);
+  await writeWhole(cardFiles(model, (await cardOf(best))!));
+  const { text: card } = cardPaths(model);
   const seconds = (performance.now() - start) / 1000;
   if (options.json) {
     printJson({ run: trained.id, seconds, report, model, card, evidence });

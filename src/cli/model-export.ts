@@ -1,8 +1,16 @@
 /** @file `fedrad model export`: a model as one file for other programs: ONNX, or safetensors as PyTorch loads it. */
-import { realpath } from 'node:fs/promises';
+import { realpath, rm } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { encodeSafetensors, fail } from '../base/index.ts';
-import { LABELS, type ModelFile, modelMetadata, readModel, writeModelCard } from '../components/index.ts';
+import {
+  cardFiles,
+  cardPaths,
+  LABELS,
+  type ModelFile,
+  modelMetadata,
+  modelSha256,
+  readModel,
+} from '../components/index.ts';
 import { encodeOnnx, ONNX_NAMES } from '../engine/index.ts';
 import { formatBytes, hashContent } from '../workspace/index.ts';
 import { printJson } from './context.ts';
@@ -31,7 +39,7 @@ export function addExportCommand(group: Command): void {
       `
 ONNX (opset 17): input "pixels", float32 [N, 1, H, W], grey values 0 to 255 of the image resized to H x W; the normalisation
 is inside. Outputs "logits" and "probabilities", float32 [N, 2]: NORMAL, PNEUMONIA. The file's metadata says it again.
-Beside the file goes the model card: pneumonia-card.md to read, pneumonia-card.json for programs.
+Beside the file goes the model card: pneumonia.onnx.card.md to read, pneumonia.onnx.card.json for programs.
 
 Example:
   fedrad model export --model calm_lung_7f3k2q --format onnx --output pneumonia.onnx
@@ -44,13 +52,18 @@ Example:
       const there = await realpath(output).catch(() => undefined);
       if (there !== undefined && there === (await realpath(found.file)))
         fail(output, 'this is the model itself', 'give another name');
-      const { sha256: modelSha256 } = await hashContent(await realpath(found.file));
-      const facts = { ...provenance(found), model_sha256: modelSha256 };
-      await writeWhole(output, format === 'onnx' ? onnx(model, facts) : safetensors(model, facts));
-      const { sha256, bytes } = await hashContent(await realpath(output));
+      const origin = await modelSha256(found.file);
+      const facts = { ...provenance(found), model_sha256: origin };
       const card = await cardOf(found);
-      const cardFile = card && (await writeModelCard(output, card));
-      if (options.json) return printJson({ file: output, format, bytes, sha256, modelSha256, card: cardFile ?? null });
+      const pieces = format === 'onnx' ? onnx(model, facts) : safetensors(model, facts);
+      await writeWhole({ [output]: pieces, ...(card && cardFiles(output, card)) });
+      const paths = cardPaths(output);
+      // What lies there is of a model that was here before.
+      if (!card) for (const stale of Object.values(paths)) await rm(stale, { force: true });
+      const cardFile = card && paths.text;
+      const { sha256, bytes } = await hashContent(await realpath(output));
+      if (options.json)
+        return printJson({ file: output, format, bytes, sha256, modelSha256: origin, card: cardFile ?? null });
       console.log(`${output}: ${DESCRIPTIONS[format]}, ${formatBytes(bytes)}, SHA-256 ${sha256}`);
       console.log(
         cardFile ? `${cardFile}: what it is, and what was measured` : 'No model card lies beside this model.',

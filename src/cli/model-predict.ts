@@ -52,7 +52,9 @@ Example:
         ...(pictures && {
           onMap: async (index, map) => {
             // Never over a file that has come to lie there meanwhile.
-            await writeFile(pictures[index]!, await drawOverlay(images[index]!, map), { flag: 'wx' });
+            await writeFile(pictures[index]!, await drawOverlay(images[index]!, map, options.explainMethod), {
+              flag: 'wx',
+            });
             drawn.set(index, pictures[index]!);
           },
         }),

@@ -1,18 +1,32 @@
-/** @file Writes a file that the user named: whole or not at all. */
-import { rename, rm, writeFile } from 'node:fs/promises';
+/** @file Writes files that the user named, or that go with them: all of them whole, or none. */
+import { rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fail } from '../base/index.ts';
 
-/** Writes pieces beside `path`, then renames; what lay there is replaced. Throws FedradError where that cannot be done. */
-export async function writeWhole(path: string, pieces: Iterable<Uint8Array>): Promise<void> {
-  const unfinished = join(dirname(path), `.${basename(path)}.${process.pid}.part`);
+/**
+ * Writes each file, its text or pieces by its path, beside itself, then renames all; what lay there is replaced. Throws FedradError where that cannot be
+ * done; whatever has no room or no right to be written leaves all files as they were.
+ */
+export async function writeWhole(files: Readonly<Record<string, string | Iterable<Uint8Array>>>): Promise<void> {
+  const paths = Object.keys(files);
+  const unfinished = (path: string): string => join(dirname(path), `.${basename(path)}.${process.pid}.part`);
+  let current = '';
   try {
-    await writeFile(unfinished, pieces, { flush: true });
-    await rename(unfinished, path);
+    for (const [path, pieces] of Object.entries(files)) {
+      current = path;
+      // Its rename would fail, after those before it.
+      if ((await stat(path).catch(() => undefined))?.isDirectory())
+        throw Object.assign(new Error(), { code: 'EISDIR' });
+      await writeFile(unfinished(path), pieces, { flush: true });
+    }
+    for (const path of paths) {
+      current = path;
+      await rename(unfinished(path), path);
+    }
   } catch (error) {
-    await rm(unfinished, { force: true }).catch(() => {});
+    for (const path of paths) await rm(unfinished(path), { force: true }).catch(() => {});
     const { code } = error as NodeJS.ErrnoException;
-    fail(path, `it cannot be written: ${code ?? error}`, REMEDIES[code ?? ''] ?? 'give another place', error);
+    fail(current, `it cannot be written: ${code ?? error}`, REMEDIES[code ?? ''] ?? 'give another place', error);
   }
 }
 

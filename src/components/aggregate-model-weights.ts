@@ -72,7 +72,7 @@ async function earlyStopping(
   checkpoint: string,
 ): Promise<EarlyStoppingState> {
   const { iteration_num: iteration, patience, silos } = context.parameters;
-  const state = await readEarlyStopping(checkpoint);
+  const state = await readEarlyStopping(checkpoint, iteration - 1);
   if (patience === undefined || iteration === 1 || state.stoppedAfter !== undefined) return state;
   const evaluations: SiloEvaluation[] = [];
   for (const [number, folder] of inputsWithPrefix(context, 'evaluation_')) {
@@ -85,6 +85,12 @@ async function earlyStopping(
         'the evaluation is not used',
       );
     evaluations.push(evaluation);
+  }
+  // Of other hospitals the figures would not compare, and fewer could be a single one, whose own they would be.
+  if (evaluations.length < silos.length) {
+    const how = `${evaluations.length} of ${silos.length} hospitals`;
+    context.report.note(`early stopping: iteration ${iteration - 1} was evaluated by ${how}; it does not count`);
+    return state;
   }
   // No interval is used here.
   const pooled = poolEvaluations(

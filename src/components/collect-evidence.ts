@@ -18,7 +18,7 @@ import { checkShares } from './data-facts.ts';
 import { readEarlyStopping } from './early-stopping.ts';
 import { readEvaluations } from './evaluation-files.ts';
 import { bestIteration, type Evidence, type ModelEvidence, type SiloEvaluation } from './evidence.ts';
-import { modelCard, writeModelCard } from './model-card-file.ts';
+import { cardFiles, modelCard } from './model-card-file.ts';
 import { copyModel, MODEL_FILE, readModel, writeModel } from './model-file.ts';
 import type { evidenceParameters } from './specs.ts';
 
@@ -73,7 +73,8 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
   const planned = parameters.num_of_iterations;
   const final = models.get(`iteration_${planned}`);
   // Where the federation stood still, the later iterations' models are the same one.
-  const { stoppedAfter } = final === undefined ? {} : await readEarlyStopping(final);
+  const { stoppedAfter } = final === undefined ? {} : await readEarlyStopping(final, planned);
+  const stoppedEarly = stoppedAfter !== undefined && stoppedAfter < planned;
   const names = Array.from({ length: stoppedAfter ?? planned }, (_, index) => `iteration_${index + 1}`);
   const iterations = await Promise.all(names.map(evidenceOf));
   const comparisons = await Promise.all(
@@ -95,7 +96,8 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
     last,
     thresholdBy: points.get(best.model)!.by,
     files: { best: await deliver(best.model, 'best_model'), last: await deliver(last, 'last_model') },
-    ...(stoppedAfter === undefined ? {} : { stoppedAfter }),
+    // At the last planned iteration nothing was left to stop.
+    ...(stoppedEarly ? { stoppedAfter } : {}),
     training: parameters.training,
     comparisons,
   };
@@ -103,7 +105,8 @@ export async function run(context: StepContext<z.infer<typeof evidenceParameters
   for (const chosen of ['best', 'last'] as const) {
     const file = join(outputPath(context, `${chosen}_model`), MODEL_FILE);
     const { network } = await readModel(file);
-    await writeModelCard(file, modelCard({ evidence, chosen, network, config: parameters.config }));
+    const card = modelCard({ evidence, chosen, network, config: parameters.config });
+    for (const [path, text] of Object.entries(cardFiles(file, card))) await writeFile(path, text);
   }
   for (const [index, { val, test }] of iterations.entries()) {
     if (val.auroc !== null) report.metric('Pooled Val AUROC', val.auroc, index + 1);

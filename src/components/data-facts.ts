@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { canonicalJson, fail, sha256 } from '../base/index.ts';
 import { type PreparedSummary, SPLITS } from '../radiographs/index.ts';
+import { readJson } from './read-json.ts';
 
 const count = z.int().nonnegative();
 const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
@@ -65,13 +66,8 @@ const importSummarySchema = shareSchema
 
 const FILE = 'data-facts.json';
 
-async function readSummary(data: string) {
-  const path = join(data, 'summary.json');
-  const summary = importSummarySchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
-  return summary.success
-    ? summary.data
-    : fail(path, z.prettifyError(summary.error).replaceAll('\n', ' '), 'upload the data again');
-}
+const readSummary = (data: string) =>
+  readJson(join(data, 'summary.json'), importSummarySchema, 'upload the data again');
 
 /** The share that an imported folder holds. */
 export async function readShare(data: string): Promise<Share> {
@@ -106,9 +102,5 @@ export async function writeDataFacts(data: string, prepared: PreparedSummary, fo
 }
 
 /** Reads the facts of a prepared folder. */
-export async function readDataFacts(folder: string): Promise<DataFacts> {
-  const facts = dataFactsSchema.safeParse(JSON.parse(await readFile(join(folder, FILE), 'utf8')));
-  return facts.success
-    ? facts.data
-    : fail(join(folder, FILE), z.prettifyError(facts.error), 'prepare this folder again');
-}
+export const readDataFacts = (folder: string): Promise<DataFacts> =>
+  readJson(join(folder, FILE), dataFactsSchema, 'prepare this folder again');

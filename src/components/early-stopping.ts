@@ -3,19 +3,24 @@
  * its model as the last one, and what follows hands it on unchanged.
  *
  * The aggregation of iteration k knows the evaluations of iteration k - 1, which run beside the training of k: it stops once the best
- * of these is `patience` iterations old, and uses the updates of k all the same. What lies beside the model goes to every hospital: the
- * pooled AUROC and loss of each iteration, and nothing of a single hospital.
+ * of these is `patience` iterations old, and uses the updates of k all the same. An iteration that not every hospital evaluated (where
+ * min_silos lets one fail) does not count, neither as the best nor towards the patience: figures over other images do not compare.
+ *
+ * What lies beside the model goes to every hospital: for each iteration that counts, AUROC and loss pooled over all of them. With two
+ * hospitals that tells each roughly how the other one's images did.
  */
 import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { fail } from '../base/index.ts';
 import { isBetter } from './evidence.ts';
+import { readJson } from './read-json.ts';
 
 const STATE_FILE = 'early-stopping.json';
 
 const stateSchema = z.strictObject({
-  /** Pooled validation figures of each iteration's model. */
+  /** Pooled validation figures of each model that every hospital evaluated, in the order of the iterations. */
   iterations: z.array(z.strictObject({ auroc: z.number().nullable(), logLoss: z.number().nullable() })),
   /** The iteration whose model is the last one. */
   stoppedAfter: z.int().positive().optional(),
@@ -23,10 +28,22 @@ const stateSchema = z.strictObject({
 
 export type EarlyStoppingState = z.infer<typeof stateSchema>;
 
-/** The state beside a model; an empty one where there is none. */
-export async function readEarlyStopping(folder: string): Promise<EarlyStoppingState> {
+/** The state beside the model of this iteration; an empty one where there is none. Throws FedradError where it cannot be of it. */
+export async function readEarlyStopping(folder: string, iteration: number): Promise<EarlyStoppingState> {
   const file = join(folder, STATE_FILE);
-  return existsSync(file) ? stateSchema.parse(JSON.parse(await readFile(file, 'utf8'))) : { iterations: [] };
+  if (!existsSync(file)) return { iterations: [] };
+  const remedy = 'resume a run only with its own files';
+  const state = await readJson(file, stateSchema, remedy);
+  const { iterations, stoppedAfter = 0 } = state;
+  if (stoppedAfter > iteration)
+    fail(
+      file,
+      `it says that training ended after iteration ${stoppedAfter}, beside the model of iteration ${iteration}`,
+      remedy,
+    );
+  if (iterations.length > iteration)
+    fail(file, `it has ${iterations.length} evaluations, beside the model of iteration ${iteration}`, remedy);
+  return state;
 }
 
 export const writeEarlyStopping = (folder: string, state: EarlyStoppingState): Promise<void> =>

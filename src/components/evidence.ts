@@ -54,7 +54,7 @@ export const evidenceSchema = z.strictObject({
   thresholdBy: z.string().optional(),
   /** Of the delivered files, which also name their threshold. */
   files: z.strictObject({ best: sha256Schema, last: sha256Schema }).optional(),
-  /** The iteration after which early stopping ended the training; `iterations` goes as far. */
+  /** The iteration after which early stopping ended the training, before the last planned one; `iterations` goes as far. */
   stoppedAfter: z.int().positive().optional(),
   training: trainingWordsSchema.optional(),
   /** The models trained for comparison. */

@@ -6,9 +6,9 @@ import { copyModel } from './model-file.ts';
 import { writeUpdateNote } from './update-file.ts';
 
 /** Where training has ended: writes the checkpoint as this silo's update, and says true. */
-export async function handOn(context: StepContext<unknown>, silo: string): Promise<boolean> {
+export async function handOn(context: StepContext<{ readonly iteration_num: number }>, silo: string): Promise<boolean> {
   const checkpoint = inputPath(context, 'checkpoint');
-  const { stoppedAfter } = await readEarlyStopping(checkpoint);
+  const { stoppedAfter } = await readEarlyStopping(checkpoint, context.parameters.iteration_num - 1);
   if (stoppedAfter === undefined) return false;
   let examples = 0;
   for (const [, folder] of inputsWithPrefix(context, 'data_'))

@@ -1,12 +1,15 @@
-/** @file The card of a model, beside its file: for `model.safetensors` `model-card.md` to read and `model-card.json` for programs. */
-import { readFile, writeFile } from 'node:fs/promises';
-import { basename, dirname, extname, join } from 'node:path';
-import { z } from 'zod';
+/**
+ * @file The card of a model, beside its file: for `model.safetensors` `model.safetensors.card.md` to read and
+ * `model.safetensors.card.json` for programs. The whole name of the file, so that exports of two models in two formats keep apart.
+ */
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
 import { elementCount, fail, isBuffer } from '../base/index.ts';
 import { flatten, type Network, parameterShapes } from '../engine/index.ts';
 import { figuresSchema, type ModelCard, modelCardSchema, renderModelCard } from '../reports/index.ts';
 import type { Evidence } from './evidence.ts';
-import { LABELS } from './model-file.ts';
+import { LABELS, modelSha256 } from './model-file.ts';
+import { readJson } from './read-json.ts';
 
 export interface CardFacts {
   readonly evidence: Evidence;
@@ -64,41 +67,26 @@ function networkFacts(network: Network): ModelCard['network'] {
 }
 
 /** Where the card of a model's file lies. */
-export function cardFiles(modelFile: string): { readonly text: string; readonly json: string } {
-  const stem = join(dirname(modelFile), `${basename(modelFile, extname(modelFile))}-card`);
-  return { text: `${stem}.md`, json: `${stem}.json` };
+export const cardPaths = (modelFile: string): { readonly text: string; readonly json: string } => ({
+  text: `${modelFile}.card.md`,
+  json: `${modelFile}.card.json`,
+});
+
+/** The texts of the files of a card beside a model's file, by their paths. */
+export function cardFiles(modelFile: string, card: ModelCard): Readonly<Record<string, string>> {
+  const { text, json } = cardPaths(modelFile);
+  return { [json]: `${JSON.stringify(card, null, 2)}\n`, [text]: renderModelCard(card) };
 }
 
-/** Writes a card beside a model's file; gives its path. */
-export async function writeModelCard(modelFile: string, card: ModelCard): Promise<string> {
-  const { text, json } = cardFiles(modelFile);
-  await writeFile(json, `${JSON.stringify(card, null, 2)}\n`);
-  await writeFile(text, renderModelCard(card));
-  return text;
-}
-
-/** The card beside a model's file, or undefined where there is none. Throws FedradError where it is damaged. */
+/**
+ * The card beside a model's file (safetensors), or undefined where there is none. Throws FedradError where it is damaged or is the
+ * card of another model.
+ */
 export async function readModelCard(modelFile: string): Promise<ModelCard | undefined> {
-  const { json } = cardFiles(modelFile);
-  const text = await readFile(json, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (text === undefined) return undefined;
-  const card = modelCardSchema.safeParse(jsonOrUndefined(text));
-  return card.success
-    ? card.data
-    : fail(
-        json,
-        `not a model card: ${z.prettifyError(card.error).replaceAll('\n', ' ')}`,
-        'remove it, or export again',
-      );
-}
-
-function jsonOrUndefined(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  const { json } = cardPaths(modelFile);
+  if (!existsSync(json)) return undefined;
+  const card = await readJson(json, modelCardSchema, 'remove it, or export again');
+  if (card.model.sha256 !== (await modelSha256(modelFile)))
+    fail(json, `it is the card of another model than ${basename(modelFile)}`, 'remove it, or export again');
+  return card;
 }

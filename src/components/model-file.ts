@@ -5,8 +5,16 @@
 import { copyFile, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { checkParameters, decodeSafetensors, encodeSafetensors, fail, type ParameterSet } from '../base/index.ts';
+import {
+  checkParameters,
+  decodeSafetensors,
+  encodeSafetensors,
+  fail,
+  type ParameterSet,
+  sha256,
+} from '../base/index.ts';
 import { type Network, networkSchema, parameterShapes } from '../engine/index.ts';
+import { parseJson, schemaProblem } from './read-json.ts';
 
 export const MODEL_FILE = 'model.safetensors';
 
@@ -42,6 +50,17 @@ export async function writeModel(folder: string, model: ModelFile): Promise<void
 export const copyModel = (from: string, to: string): Promise<void> =>
   copyFile(join(from, MODEL_FILE), join(to, MODEL_FILE));
 
+const SHA256 = /^[0-9a-f]{64}$/;
+
+/** The SHA-256 by which the evidence and the card of a run name a model: of its file, or of the one that this was exported from. */
+export async function modelSha256(file: string): Promise<string> {
+  const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) =>
+    fail(file, `it cannot be read: ${cause.code}`, undefined, cause),
+  );
+  const { model_sha256: origin } = decodeSafetensors(bytes, file).metadata;
+  return origin !== undefined && SHA256.test(origin) ? origin : sha256(bytes);
+}
+
 /** Reads a model from its file or the folder it lies in, and checks it against its own network; `where` names it in errors. */
 export async function readModel(path: string, where?: string): Promise<ModelFile> {
   const info = await stat(path).catch(() => undefined);
@@ -54,17 +73,9 @@ export async function readModel(path: string, where?: string): Promise<ModelFile
   const known = metadataSchema.safeParse(metadata);
   if (!known.success)
     return fail(place, 'its metadata does not name a network of fedrad', 'only models written by fedrad are read');
-  const network = networkSchema.safeParse(jsonOrUndefined(known.data.network));
+  const network = networkSchema.safeParse(parseJson(known.data.network));
   if (!network.success)
-    return fail(place, `its network is not valid: ${z.prettifyError(network.error)}`, 'the file is damaged');
+    return fail(place, `its network is not valid: ${schemaProblem(network.error)}`, 'the file is damaged');
   checkParameters(parameters, parameterShapes(network.data), place);
   return { network: network.data, parameters, threshold: known.data.threshold };
-}
-
-function jsonOrUndefined(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -267,6 +267,8 @@ test('a recipe gives defaults; what the config names wins', () => {
   }
   const other = trainingOf('recipe: recommended\n  network: small');
   assert.deepEqual([other.channels, other.image_size], [undefined, RECIPES.recommended.image_size]);
+  // Its own network, by name, is the recipe's.
+  assert.deepEqual(trainingOf('recipe: recommended\n  network: pneumonia'), recommended);
   const changed = trainingOf('recipe: recommended\n  network: pneumonia\n  channels: [8, 8, 8]\n  class_weights: none');
   assert.deepEqual(
     [changed.network, changed.class_weights, changed.image_size],

@@ -27,6 +27,7 @@ export function withRecipe(training: unknown): unknown {
   const known = typeof recipe === 'string' && Object.hasOwn(RECIPES, recipe);
   if (!known) return training;
   const { channels, ...others }: { channels?: unknown } = RECIPES[recipe as RecipeName];
-  // The channels are of the recipe's network; another one has its own.
-  return { ...others, ...(channels === undefined || 'network' in training ? {} : { channels }), ...training };
+  // The channels are of the pneumonia network, which is the default; another one has its own.
+  const { network = 'pneumonia' } = training as { network?: unknown };
+  return { ...others, ...(channels === undefined || network !== 'pneumonia' ? {} : { channels }), ...training };
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import sharp from 'sharp';
+import { drawText, TEXT_HEIGHT } from './lettering.ts';
 import { drawOverlay } from './overlay.ts';
 
 /** A flat grey image of this size, as a file. */
@@ -32,7 +33,11 @@ async function pixels(png: Uint8Array) {
 test('the map lies over the whole image: bright and yellow at its maximum, the radiograph as it was where it is 0', async (context) => {
   const values = new Float32Array(4 * 4);
   values[1 * 4 + 3] = 2.5;
-  const png = await drawOverlay(await flat(context, 640, 400), { values, width: 4, height: 4, probability: 0.93 });
+  const png = await drawOverlay(
+    await flat(context, 640, 400),
+    { values, width: 4, height: 4, probability: 0.93 },
+    'grad-cam',
+  );
   const { width, height, at } = await pixels(png);
   assert.deepEqual([width, height > 400, height < 450], [640, true, true]);
   assert.deepEqual(at(80, 50), [100, 100, 100]);
@@ -48,7 +53,7 @@ test('the map lies over the whole image: bright and yellow at its maximum, the r
 
 test('small and slim images are enlarged and widened for the legend, a map without evidence changes nothing', async (context) => {
   const nothing = { values: new Float32Array(9), width: 3, height: 3, probability: 0 };
-  const { width, height, at } = await pixels(await drawOverlay(await flat(context, 20, 100), nothing));
+  const { width, height, at } = await pixels(await drawOverlay(await flat(context, 20, 100), nothing, 'grad-cam'));
   assert.ok(width > 400 && height > 640);
   assert.deepEqual(
     [at(5, 5), at(127, 639)],
@@ -57,6 +62,23 @@ test('small and slim images are enlarged and widened for the legend, a map witho
       [100, 100, 100],
     ],
   );
-  const large = await pixels(await drawOverlay(await flat(context, 3000, 1500), nothing));
+  const large = await pixels(await drawOverlay(await flat(context, 3000, 1500), nothing, 'grad-cam'));
   assert.deepEqual([large.width, large.height > 512, large.height < 560], [1024, true, true]);
+});
+
+test('the legend names the method that made the map', async (context) => {
+  const map = { values: new Float32Array(9), width: 3, height: 3, probability: 0.5 };
+  const path = await flat(context, 640, 640);
+  for (const [method, words] of [
+    ['grad-cam', 'GRAD-CAM'],
+    ['hires-cam', 'HIRES-CAM'],
+  ] as const) {
+    const { at, height } = await pixels(await drawOverlay(path, map, method));
+    const top = Math.floor((640 + height - TEXT_HEIGHT * 2) / 2);
+    const expected = new Set<string>();
+    drawText(words, 2, (x, y) => expected.add(`${x},${y}`));
+    for (let y = 0; y < TEXT_HEIGHT * 2; y++)
+      for (let x = 0; x < words.length * 12; x++)
+        assert.equal(at(12 + x, top + y)[0] === 255, expected.has(`${x},${y}`), `${method} at ${x}, ${y}`);
+  }
 });

@@ -5,6 +5,7 @@
  * through. A white line goes round what is at least half of the maximum, so that the picture can be read without colours too.
  */
 import { readFile } from 'node:fs/promises';
+import type { CamMethod } from '../engine/index.ts';
 import { decodeGrey } from './decode.ts';
 import { drawText, TEXT_HEIGHT, textWidth } from './lettering.ts';
 import { resizeBilinear } from './resample.ts';
@@ -38,8 +39,11 @@ const VIRIDIS = '440154 472d7b 3b528b 2c728e 21918c 28ae80 5ec962 addc30 fde725'
   .split(' ')
   .map((hex) => [0, 2, 4].map((at) => Number.parseInt(hex.slice(at, at + 2), 16)) as unknown as Colour);
 
-/** Draws a map over a radiograph (a JPEG or PNG, by its path) with a legend; gives a PNG. Throws {@link UnusableImage}. */
-export async function drawOverlay(path: string, map: OverlayMap): Promise<Uint8Array> {
+/**
+ * Draws a map over a radiograph (a JPEG or PNG, by its path) with a legend, which names the method that made the map; gives a PNG.
+ * Throws {@link UnusableImage}.
+ */
+export async function drawOverlay(path: string, map: OverlayMap, method: CamMethod): Promise<Uint8Array> {
   const original = await decodeGrey(await readFile(path));
   const longer = Math.max(original.width, original.height);
   const scale = Math.min(MOST_SIDE, Math.max(LEAST_SIDE, longer)) / longer;
@@ -51,7 +55,7 @@ export async function drawOverlay(path: string, map: OverlayMap): Promise<Uint8A
   const shares = relative(map, width, height);
 
   // A slim picture is widened, for its legend.
-  const { items, width: legendWidth } = legendItems(map.probability);
+  const { items, width: legendWidth } = legendItems(map.probability, method);
   const fullWidth = Math.max(width, legendWidth);
   const canvas = Buffer.alloc(fullWidth * (height + LEGEND_HEIGHT) * 3, LEGEND_GREY);
   const set = (x: number, y: number, colour: Colour): void => canvas.set(colour, (y * fullWidth + x) * 3) as never;
@@ -117,7 +121,7 @@ function blend(below: Colour, share: number): Colour {
 type Pen = (x: number, y: number, colour: Colour) => void;
 
 /** What the strip below the picture shows, left to right, and its width. */
-function legendItems(probability: number) {
+function legendItems(probability: number, method: CamMethod) {
   const gap = 12;
   const bar = 120;
   let x = gap;
@@ -129,7 +133,7 @@ function legendItems(probability: number) {
   const text = (words: string) =>
     place(textWidth(words, LETTER_SCALE), (pen) => drawText(words, LETTER_SCALE, (dx, dy) => pen(dx, dy, WHITE)));
   const items = [
-    text('HIRESCAM'),
+    text(method.toUpperCase()),
     text('LOW'),
     place(bar, (pen) => {
       for (let dx = 0; dx < bar; dx++)
