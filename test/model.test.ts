@@ -93,6 +93,24 @@ test('a model has its card, is exported, and shows what it saw', async (context)
     assert.ok((await readdir(cli.folder)).every((name) => !name.endsWith('.part')));
   });
 
+  await context.test('a place that cannot be written to is refused in one line, and does not hang', async () => {
+    const report = (output: string) => cli.fails('run', 'report', '--output', output);
+    assert.match(await report('nope/x.html'), /x\.html: it cannot be written: ENOENT \(make its folder first\)/);
+    assert.match(await report('home'), /it cannot be written: \w+ \(give the name of a file\)/);
+    if (process.platform !== 'linux') return;
+    assert.match(await report('/proc/x.html'), /cannot be written/);
+    // Node's recursive mkdir would spin here for ever.
+    assert.match(
+      await cli.fails('model', 'predict', '--model', run, '--explain', '/proc/x', images[0]!),
+      /\/proc\/x: expected a folder that this user can write to/,
+    );
+    assert.match(await cli.fails('demo', '--folder', '/proc/x'), /\/proc\/x: expected a folder/);
+    assert.match(
+      await cli.fails('model', 'export', '--model', run, '--format', 'onnx', '--output', '/proc/x'),
+      /cannot/,
+    );
+  });
+
   await context.test('a picture for each image, never over another file', async () => {
     const other = join(cli.folder, 'other');
     await mkdir(other);

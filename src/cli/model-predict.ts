@@ -1,5 +1,5 @@
 /** @file `fedrad model predict`: the probability of pneumonia for single images, and where the model saw it. */
-import { access, mkdir, writeFile } from 'node:fs/promises';
+import { access, writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { fail } from '../base/index.ts';
@@ -7,6 +7,7 @@ import { readModel } from '../components/index.ts';
 import { CAM_METHODS, type CamMethod } from '../engine/index.ts';
 import { drawOverlay } from '../radiographs/index.ts';
 import { DEFAULT_THRESHOLD } from '../reports/index.ts';
+import { makePrivateFolder } from '../workspace/index.ts';
 import { printJson, table } from './context.ts';
 import { findModel, type ModelChoice, modelOptions } from './find-model.ts';
 import { thresholdOption } from './options.ts';
@@ -91,9 +92,7 @@ async function picturePaths(folder: string, images: readonly string[]): Promise<
       return join(folder, name);
     }
   });
-  await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) =>
-    fail(folder, `this folder cannot be made: ${cause.code}`, 'give another one', cause),
-  );
+  await makePrivateFolder(folder);
   for (const path of paths) {
     const exists = await access(path).then(
       () => true,

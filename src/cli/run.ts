@@ -1,6 +1,6 @@
 /** @file `fedrad run`: list, show, logs, cancel, resume and report. */
 import { createReadStream } from 'node:fs';
-import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline as pipe } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,6 +19,7 @@ import { executeRun, tellOutcome } from './execute.ts';
 import { integerOption } from './options.ts';
 import { makeReport } from './report.ts';
 import { findRun, readGraph, runFiles } from './run-folder.ts';
+import { writeWhole } from './write-whole.ts';
 
 interface Options {
   readonly json?: boolean;
@@ -182,7 +183,7 @@ export function addRunCommands(root: Command): void {
       const run = findRun(history, runId, 'pneumonia');
       const { html, evidence, summary } = await makeReport(home, history, run.id);
       const file = options.output ?? runFiles(home, run.id).report;
-      await writeFile(file, html);
+      await writeWhole(file, [new TextEncoder().encode(html)]);
       if (options.json) return printJson({ id: run.id, report: file, evidence });
       console.log(`${summary}\n\nReport: ${file}`);
     });
