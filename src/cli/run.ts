@@ -31,7 +31,10 @@ const FOLLOW_INTERVAL_MS = 500;
 const START_TIMEOUT_MS = 20_000;
 
 export function addRunCommands(root: Command): void {
-  const group = root.command('run').description('runs: list, show, logs, cancel, resume, report');
+  const group = root
+    .command('run')
+    .description('runs: list, show, logs, cancel, resume, report')
+    .addHelpText('after', '\nExample:\n  fedrad run list\n  fedrad run show calm_lung_7f3k2q');
   const runCommand = (usage: string, description: string, example: string): Command =>
     group
       .command(usage)
@@ -54,7 +57,7 @@ export function addRunCommands(root: Command): void {
           PIPELINE: ({ pipeline }) => pipeline,
           STATUS: ({ status }) => status,
           SUBMITTED: ({ submittedAt }) => submittedAt,
-          REASON: ({ reason }) => (reason ?? '').slice(0, 80),
+          REASON: ({ reason }) => shortened(reason ?? '', 80),
         },
         json,
         'no runs yet (fedrad submit --help)',
@@ -188,6 +191,9 @@ export function addRunCommands(root: Command): void {
       console.log(`${summary}\n\nReport: ${file}`);
     });
 }
+
+const shortened = (text: string, length: number): string =>
+  text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 
 /** The status, seen from outside: a run that nobody holds is not running. */
 function currentStatus(
