@@ -174,7 +174,7 @@ test('bad input is one line that says where, what and what to do', async (contex
     /missing.yaml: cannot read the config/,
   );
   assert.match(await cli.fails('run', 'show'), /there is no run yet/);
-  assert.match(await cli.fails('model', 'predict', '--model', './nothing', 'x.png'), /no model here/);
+  assert.match(await cli.fails('model', 'predict', '--model', './nothing', 'x.png'), /nothing: no such file/);
   await writeFile(join(cli.folder, 'model.safetensors'), 'not a model');
   assert.match(
     await cli.fails('model', 'predict', '--model', './model.safetensors', 'x.png'),
