@@ -133,6 +133,58 @@ test('a model has its card, is exported, and shows what it saw', async (context)
     assert.ok(left.every((name) => !name.endsWith('.part') && name !== 'half.onnx'));
   });
 
+  await context.test('what is said besides the figures: threshold, phantoms, what could not be read', async () => {
+    const model = ['--model', './m.safetensors'];
+    await cli.write('text.png', 'no image');
+    const files = [images[0]!, 'nope.jpg', 'home', 'text.png'];
+    const plain = await cli.run(['model', 'predict', ...model, ...files]);
+    assert.equal(plain.code, 1);
+    assert.match(plain.stdout, /unreadable: no such file\n.*unreadable: a folder, not an image\n.*not a JPEG or PNG\n/);
+    assert.match(plain.stdout, /from 0\.4 on counts as PNEUMONIA \(the model's own threshold\)/);
+    assert.match(plain.stderr, /^warning: this model was trained on synthetic images.*\n$/);
+    const json = JSON.parse(await cli.ok('model', 'predict', ...model, '--threshold', '0.7', '--json', images[0]!));
+    assert.deepEqual([json[0].threshold, json[0].thresholdFrom], [0.7, 'option']);
+
+    for (const label of ['NORMAL', 'PNEUMONIA']) await mkdir(join(cli.folder, 'one', label), { recursive: true });
+    await copyFile(images[0]!, join(cli.folder, 'one/NORMAL/a.png'));
+    const evaluate = ['model', 'evaluate', ...model, '--data', 'one'];
+    assert.match(await cli.fails(...evaluate), /found NORMAL\/ but no file in PNEUMONIA\/ beside it/);
+    await cli.write('one/PNEUMONIA/b.png', 'no image');
+    const oneClass = await cli.run(evaluate);
+    assert.equal(oneClass.code, 1, 'an image could not be read');
+    assert.match(oneClass.stdout, /Every image that could be read is NORMAL: the AUROC and the sensitivity need/);
+    assert.match(oneClass.stdout, /the model's own threshold/);
+    assert.match(oneClass.stderr, /unreadable: one.PNEUMONIA.b\.png: not a JPEG or PNG/);
+    const { stdout } = await cli.run([...evaluate, '--json']);
+    assert.deepEqual([JSON.parse(stdout).unreadable, JSON.parse(stdout).thresholdFrom], [1, 'model']);
+  });
+
+  await context.test('a model that is not there', async () => {
+    const card = (model: string) => cli.fails('model', 'card', '--model', model);
+    assert.match(await card('m.pt'), /m\.pt: no such file \(give a model\.safetensors/);
+    // The run that gave the hospitals their images has no model.
+    const unknown = await card('calm_lung_000000');
+    assert.ok(unknown.endsWith(`no such run, file or folder (runs with a model: ${run})`), unknown);
+  });
+
+  await context.test('a place that cannot be written to is refused in one line, and does not hang', async () => {
+    const report = (output: string) => cli.fails('run', 'report', '--output', output);
+    assert.match(await report('nope/x.html'), /x\.html: it cannot be written: ENOENT \(make its folder first\)/);
+    assert.match(await report('home'), /it cannot be written: \w+ \(give the name of a file\)/);
+    if (process.platform !== 'linux') return;
+    assert.match(await report('/proc/x.html'), /cannot be written/);
+    // Node's recursive mkdir would spin here for ever.
+    assert.match(
+      await cli.fails('model', 'predict', '--model', run, '--explain', '/proc/x', images[0]!),
+      /\/proc\/x: expected a folder that this user can write to/,
+    );
+    assert.match(await cli.fails('demo', '--folder', '/proc/x'), /\/proc\/x: expected a folder/);
+    assert.match(
+      await cli.fails('model', 'export', '--model', run, '--format', 'onnx', '--output', '/proc/x'),
+      /cannot/,
+    );
+  });
+
   await context.test('a picture for each image, never over another file', async () => {
     const other = join(cli.folder, 'other');
     await mkdir(other);

@@ -94,19 +94,24 @@ test('every command has help with an example', async (context) => {
     'provision',
     'workspace show',
     'account show',
+    'keyvault',
     'keyvault set-policy',
+    'keyvault secret',
     'keyvault secret set',
     'keyvault secret list',
     'keyvault secret show',
     'keyvault secret delete',
+    'submit',
     'submit upload-data',
     'submit pneumonia',
+    'run',
     'run list',
     'run show',
     'run logs',
     'run cancel',
     'run resume',
     'run report',
+    'model',
     'model evaluate',
     'model predict',
     'model export',
@@ -169,7 +174,7 @@ test('bad input is one line that says where, what and what to do', async (contex
     /missing.yaml: cannot read the config/,
   );
   assert.match(await cli.fails('run', 'show'), /there is no run yet/);
-  assert.match(await cli.fails('model', 'predict', '--model', './nothing', 'x.png'), /no model here/);
+  assert.match(await cli.fails('model', 'predict', '--model', './nothing', 'x.png'), /nothing: no such file/);
   await writeFile(join(cli.folder, 'model.safetensors'), 'not a model');
   assert.match(
     await cli.fails('model', 'predict', '--model', './model.safetensors', 'x.png'),

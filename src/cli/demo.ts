@@ -1,5 +1,5 @@
 /** @file `fedrad demo`: the whole path on synthetic images, with nothing to set up. */
-import { copyFile, mkdir, readFile } from 'node:fs/promises';
+import { copyFile, readFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { cardFiles, cardPaths, MODEL_FILE } from '../components/index.ts';
@@ -11,7 +11,7 @@ import {
   uploadConfigSchema,
   uploadGraph,
 } from '../pipelines/index.ts';
-import { openRunHistory, provisionWorkspace, type RunHistory } from '../workspace/index.ts';
+import { makePrivateFolder, openRunHistory, provisionWorkspace, type RunHistory } from '../workspace/index.ts';
 import { printJson } from './context.ts';
 import { createRun } from './create-run.ts';
 import { executeRun } from './execute.ts';
@@ -50,7 +50,7 @@ async function demo(options: DemoOptions): Promise<number> {
   const folder = resolve(options.folder);
   const home = join(folder, 'home');
   const say = (text: string): void => void (options.json || console.log(text));
-  await mkdir(folder, { recursive: true });
+  await makePrivateFolder(folder);
   await provisionWorkspace(home);
   say('1/3  Workspace aml-fldemo: an orchestrator and three hospitals. SYNTHETIC radiographs (phantoms), no patients.');
   using history = await openRunHistory(home);

@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { fail } from '../base/index.ts';
 import { MODEL_FILE } from '../components/index.ts';
-import { findDatastore, foldRun, openRunHistory, openWorkspace, parseDatastoreUri } from '../workspace/index.ts';
+import {
+  findDatastore,
+  foldRun,
+  openRunHistory,
+  openWorkspace,
+  parseDatastoreUri,
+  type RunState,
+} from '../workspace/index.ts';
 import { homeOf } from './context.ts';
 
 export interface ModelChoice {
@@ -32,15 +39,32 @@ export interface FoundModel {
 export async function findModel({ model, which }: ModelChoice, command: Command): Promise<FoundModel> {
   const info = await stat(model).catch(() => undefined);
   if (info?.isDirectory()) return { file: join(model, MODEL_FILE) };
-  if (info || /[/\\]/.test(model)) return { file: model };
+  if (info) return { file: model };
+  // The name of a run has neither.
+  if (/[/\\.]/.test(model)) fail(model, 'no such file', 'give a model.safetensors, the folder it lies in, or a run');
   return modelOfRun(homeOf(command), model, which);
 }
+
+/** Of the runs that have a model, so many of the last are named in an error. */
+const LISTED_RUNS = 5;
+
+const modelIn = (state: RunState, which: 'best' | 'last') => state.steps.get('evidence')?.outputs[`${which}_model`];
 
 /** The best or last model of a run. */
 export async function modelOfRun(home: string, runId: string, which: 'best' | 'last'): Promise<FoundModel> {
   using history = await openRunHistory(home);
+  const known = history.list();
+  if (!known.some(({ id }) => id === runId)) {
+    const withModel = known.flatMap(({ id }) => (modelIn(foldRun(history.events(id)), which) ? [id] : []));
+    const listed = withModel.slice(-LISTED_RUNS).toReversed().join(', ');
+    fail(
+      `--model ${runId}`,
+      'no such run, file or folder',
+      withModel.length === 0 ? 'no run has a model yet: fedrad submit pneumonia' : `runs with a model: ${listed}`,
+    );
+  }
   const state = foldRun(history.events(runId));
-  const output = state.steps.get('evidence')?.outputs[`${which}_model`];
+  const output = modelIn(state, which);
   if (!output)
     return fail(
       `run ${runId}`,

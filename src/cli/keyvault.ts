@@ -14,7 +14,10 @@ interface SecretOptions {
 }
 
 export function addKeyVaultCommands(root: Command): void {
-  const group = root.command('keyvault').description('key vault: who may do what, and secrets');
+  const group = root
+    .command('keyvault')
+    .description('key vault: who may do what, and secrets')
+    .addHelpText('after', '\nExample:\n  fedrad keyvault secret list --vault-name kv-fldemo');
   group
     .command('set-policy')
     .description("set what a user or compute may do with secrets (replaces that identity's policy)")
@@ -43,7 +46,10 @@ export function addKeyVaultCommands(root: Command): void {
       },
     );
 
-  const secret = group.command('secret').description('secrets of a key vault');
+  const secret = group
+    .command('secret')
+    .description('secrets of a key vault')
+    .addHelpText('after', '\nExample:\n  fedrad keyvault secret list --vault-name kv-fldemo');
   const secretCommand = (name: string, description: string, example: string): Command =>
     secret
       .command(name)

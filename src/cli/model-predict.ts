@@ -1,16 +1,16 @@
 /** @file `fedrad model predict`: the probability of pneumonia for single images, and where the model saw it. */
-import { access, mkdir, writeFile } from 'node:fs/promises';
+import { access, writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { fail } from '../base/index.ts';
-import { readModel } from '../components/index.ts';
 import { CAM_METHODS, type CamMethod } from '../engine/index.ts';
 import { drawOverlay } from '../radiographs/index.ts';
-import { DEFAULT_THRESHOLD } from '../reports/index.ts';
+import { makePrivateFolder } from '../workspace/index.ts';
 import { printJson, table } from './context.ts';
-import { findModel, type ModelChoice, modelOptions } from './find-model.ts';
+import { type ModelChoice, modelOptions } from './find-model.ts';
 import { thresholdOption } from './options.ts';
 import { scoreImages } from './score-images.ts';
+import { describeThreshold, useModel, warnOfModel } from './use-model.ts';
 
 interface PredictOptions extends ModelChoice {
   readonly threshold?: number;
@@ -42,8 +42,8 @@ Example:
     )
     .action(async (images: string[], options: PredictOptions, command: Command) => {
       const { explain: folder } = options;
-      const model = await readModel((await findModel(options, command)).file);
-      const threshold = options.threshold ?? model.threshold ?? DEFAULT_THRESHOLD;
+      const used = await useModel(options, command);
+      const { model, threshold, thresholdFrom } = used;
       const pictures = folder === undefined ? undefined : await picturePaths(folder, images);
       const drawn = new Map<number, string>();
       const scored = await scoreImages(model, images, {
@@ -60,8 +60,10 @@ Example:
         }),
       });
       const rows = scored.map((each, index) => (drawn.has(index) ? { ...each, explanation: drawn.get(index)! } : each));
-      if (options.json) printJson(rows);
-      else
+      warnOfModel(used);
+      if (options.json)
+        printJson(rows.map((row) => (row.label === undefined ? row : { ...row, threshold, thresholdFrom })));
+      else {
         console.log(
           table(
             ['IMAGE', 'P(PNEUMONIA)', 'LABEL', ...(pictures ? ['EXPLANATION'] : [])],
@@ -73,6 +75,8 @@ Example:
             ]),
           ),
         );
+        console.log(describeThreshold(used));
+      }
       if (scored.some(({ error }) => error !== undefined)) process.exitCode = 1;
     });
 }
@@ -93,9 +97,7 @@ async function picturePaths(folder: string, images: readonly string[]): Promise<
       return join(folder, name);
     }
   });
-  await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) =>
-    fail(folder, `this folder cannot be made: ${cause.code}`, 'give another one', cause),
-  );
+  await makePrivateFolder(folder);
   for (const path of paths) {
     const exists = await access(path).then(
       () => true,

@@ -1,6 +1,6 @@
 /** @file `fedrad run`: list, show, logs, cancel, resume and report. */
 import { createReadStream } from 'node:fs';
-import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline as pipe } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,6 +19,7 @@ import { executeRun, tellOutcome } from './execute.ts';
 import { integerOption } from './options.ts';
 import { makeReport } from './report.ts';
 import { findRun, readGraph, runFiles } from './run-folder.ts';
+import { writeWhole } from './write-whole.ts';
 
 interface Options {
   readonly json?: boolean;
@@ -30,7 +31,10 @@ const FOLLOW_INTERVAL_MS = 500;
 const START_TIMEOUT_MS = 20_000;
 
 export function addRunCommands(root: Command): void {
-  const group = root.command('run').description('runs: list, show, logs, cancel, resume, report');
+  const group = root
+    .command('run')
+    .description('runs: list, show, logs, cancel, resume, report')
+    .addHelpText('after', '\nExample:\n  fedrad run list\n  fedrad run show calm_lung_7f3k2q');
   const runCommand = (usage: string, description: string, example: string): Command =>
     group
       .command(usage)
@@ -53,7 +57,7 @@ export function addRunCommands(root: Command): void {
           PIPELINE: ({ pipeline }) => pipeline,
           STATUS: ({ status }) => status,
           SUBMITTED: ({ submittedAt }) => submittedAt,
-          REASON: ({ reason }) => (reason ?? '').slice(0, 80),
+          REASON: ({ reason }) => shortened(reason ?? '', 80),
         },
         json,
         'no runs yet (fedrad submit --help)',
@@ -182,11 +186,14 @@ export function addRunCommands(root: Command): void {
       const run = findRun(history, runId, 'pneumonia');
       const { html, evidence, summary } = await makeReport(home, history, run.id);
       const file = options.output ?? runFiles(home, run.id).report;
-      await writeFile(file, html);
+      await writeWhole({ [file]: html });
       if (options.json) return printJson({ id: run.id, report: file, evidence });
       console.log(`${summary}\n\nReport: ${file}`);
     });
 }
+
+const shortened = (text: string, length: number): string =>
+  text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 
 /** The status, seen from outside: a run that nobody holds is not running. */
 function currentStatus(

@@ -71,6 +71,19 @@ async function tryDecode(image: string, imageSize: number): Promise<{ pixels?: U
   try {
     return { pixels: await decodeRadiograph(image, imageSize) };
   } catch (error) {
-    return { error: messageOf(error) };
+    return { error: plainWords(error) };
   }
 }
+
+function plainWords(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  return PLAIN_WORDS[code ?? ''] ?? messageOf(error);
+}
+
+const PLAIN_WORDS: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file',
+  ENOTDIR: 'no such file',
+  EISDIR: 'a folder, not an image',
+  EACCES: 'no permission to read it',
+  EPERM: 'no permission to read it',
+};

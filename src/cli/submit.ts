@@ -49,7 +49,13 @@ interface Compiled {
 const examples = join(import.meta.dirname, '..', '..', 'examples');
 
 export function addSubmitCommands(root: Command): void {
-  const group = root.command('submit').description('submit a pipeline');
+  const group = root
+    .command('submit')
+    .description('submit a pipeline')
+    .addHelpText(
+      'after',
+      '\nExample:\n  fedrad submit upload-data --example PNEUMONIA --workspace_name aml-fldemo --wait\n  fedrad submit pneumonia --workspace_name aml-fldemo --wait',
+    );
   submitOptions(group.command('upload-data'))
     .description("fetch radiographs and give each hospital its part (by default Kaggle's chest X-ray images)")
     .addOption(new Option('--example <name>', 'which data').choices(['PNEUMONIA']).makeOptionMandatory())

@@ -243,6 +243,16 @@ test('a word stands for its defaults, an object for itself, momentum for that of
   assert.deepEqual(scheduleOf(trainingOf('lr_schedule: {kind: cosine, warmup_epochs: 1}')), cosine);
 });
 
+test('a warm-up as long as the whole training is refused', () => {
+  const of = (warmup: number) => trainingOf(`lr_schedule: {kind: cosine, warmup_epochs: ${warmup}}`);
+  assert.deepEqual(scheduleOf(of(9.5)).warmup_epochs, 9.5);
+  for (const warmup of [10, 11])
+    assert.throws(
+      () => of(warmup),
+      /lr_schedule\.warmup_epochs: the warm-up takes \d+ of 10 epochs.*take fewer than 10/,
+    );
+});
+
 test('a network by name, with other channels, and by its layers', () => {
   const small = trainingOf('network: small\n  image_size: 64');
   assert.deepEqual([networkName(small), networkOf(small)], ['small', smallNetwork({ imageSize: 64 })]);

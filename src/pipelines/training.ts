@@ -113,6 +113,14 @@ export const trainingSchema = z.preprocess(
     }
     if (training.momentum !== undefined && training.optimizer !== 'sgd')
       refuse(['momentum'], 'it goes with the word sgd as optimizer only', 'put it into the optimizer, or remove it');
+    const length = training.num_of_iterations * training.epochs;
+    const { warmup_epochs: warmup } = scheduleOf(training);
+    if (warmup >= length)
+      refuse(
+        ['lr_schedule', 'warmup_epochs'],
+        `the warm-up takes ${warmup} of ${length} epochs (num_of_iterations x epochs): lr would never be reached`,
+        `take fewer than ${length}`,
+      );
     try {
       networkOf(training);
     } catch (error) {
