@@ -1,5 +1,5 @@
 /**
- * @file What a training step costs as threads, image size, batch size and network grow, beside PyTorch: images/s and peak memory. One
+ * @file What a training step costs as threads, image size, batch size and network grow: images/s and peak memory of fedrad alone; bench/train.ts has the peer. One
  * thing changes at a time, from the Azure ML example's network at 224x224, batch 32, 2 threads.
  */
 import { availableParallelism } from 'node:os';
@@ -7,7 +7,7 @@ import { elementCount } from '../src/base/index.ts';
 import { NETWORKS, type Network, parameterShapes } from '../src/engine/index.ts';
 import { RECIPES } from './recipes.ts';
 import type { Bench } from './result.ts';
-import { hasTorch, sideBySide } from './side-by-side.ts';
+import { sideBySide } from './side-by-side.ts';
 
 const recommended = RECIPES.find(({ name }) => name.endsWith(': recommended'))!.network;
 
@@ -57,15 +57,11 @@ const megabytes = (network: Network): string =>
     3,
   );
 
-export const benchCost: Bench = async function* ({ tiny, note }) {
-  const torch = hasTorch();
-  if (!torch) note('bench cost: python3-torch is not installed, so only fedrad is measured');
+export const benchCost: Bench = async function* ({ tiny }) {
+  const peer = { peer: undefined, peerName: 'PyTorch channels_last' };
   for (const { title, ...condition } of conditions(tiny)) {
-    const work = { ...condition, turns: tiny ? 1 : 3, steps: 1 };
-    const [ours, peer] = await sideBySide(work, ['train'], torch);
-    const peerName = peer?.name ?? 'PyTorch channels_last';
-    const [rate, peerRate] = [ours!.rates['train']!, peer?.rates['train']];
-    yield { case: title, ours: rate, peer: peerRate, peerName, unit: 'images/s' };
-    yield { case: `${title}, peak memory`, ours: ours!.peakMiB, peer: peer?.peakMiB, peerName, unit: 'MiB' };
+    const [ours] = await sideBySide({ ...condition, turns: tiny ? 1 : 3, steps: 1 }, ['train'], false);
+    yield { case: title, ours: ours!.rates['train']!, ...peer, unit: 'images/s' };
+    yield { case: `${title}, peak memory`, ours: ours!.peakMiB, ...peer, unit: 'MiB' };
   }
 };

@@ -7,7 +7,7 @@ const THREADS = 2;
 
 export const benchTrain: Bench = async function* ({ tiny, note }) {
   const [size, batch] = tiny ? [32, 4] : [224, 32];
-  const [turns, steps] = tiny ? [1, 2] : [7, 3];
+  const [turns, steps] = tiny ? [1, 2] : [4, 3];
   const torch = hasTorch();
   if (!torch)
     note(
