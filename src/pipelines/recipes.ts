@@ -4,7 +4,7 @@
 export const RECIPES = {
   /** The Azure ML example's training. */
   seed: {},
-  /** For images from elsewhere: docs/recipe.md has the evidence. Half the side and four times the epochs of the example, so as much work. */
+  /** For images from elsewhere: docs/recipe.md has the evidence. Half the side, a block more and four times the epochs of the example: about a fifth more time (docs/performance.md). */
   recommended: {
     num_of_iterations: 8,
     epochs: 5,
