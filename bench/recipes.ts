@@ -70,7 +70,7 @@ const cosine: Recipe = {
   schedule: { kind: 'cosine', min_factor: 0, warmup_epochs: 0 },
 };
 const weighted: Recipe = { ...cosine, name: '+ class weights', classWeights: 'balanced' };
-/** As much work as the example: four times the epochs at a quarter each. */
+/** Four times the epochs at somewhat more than a quarter each. */
 const recommended: Recipe = { ...weighted, name: '+ 40 epochs: recommended', epochs: 40 };
 /** The same with the mean over the image in place of the dense layer: what it costs to send 1 MB in each round. */
 const small1MB: Recipe = {
