@@ -11,8 +11,13 @@ export interface Contender {
   close(): void;
 }
 
-export function startContender(program: string, args: readonly string[]): Contender {
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+/** `environment` is added to this process's. */
+export function startContender(
+  program: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Contender {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...environment } });
   const lines = createInterface({ input: child.stdout });
   let waiting: { resolve: (answer: unknown) => void; reject: (error: Error) => void } | undefined;
   lines.on('line', (line) => waiting?.resolve(JSON.parse(line)));

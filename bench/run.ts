@@ -53,7 +53,7 @@ const page = (rows: readonly Row[]): string => `# Performance
 
 Made by \`npm run bench -- --docs\`: fedrad and its peer take turns in one run, on the same work and the same number of threads; medians.
 Absolute figures depend on the machine (here ${cpus().length} cores, ${cpus()[0]?.model.trim()}, Node ${process.versions.node}); read the ratios. A ratio above 1 means
-fedrad is faster, or needs less memory. Rows without a peer are of fedrad alone. What was tried, predicted and measured: [bench/NOTES.md](../bench/NOTES.md), which also says why PyTorch was slow on the machine of these figures.
+fedrad is faster, or needs less memory. Rows without a peer are of fedrad alone. What was tried, predicted and measured: [bench/NOTES.md](../bench/NOTES.md), which also says what PyTorch does with glibc's defaults.
 
 ${Object.keys(BENCHES)
   .flatMap((bench) =>
