@@ -38,7 +38,7 @@ function conditions(tiny: boolean): Condition[] {
       const network = NETWORKS[name]({ imageSize: size });
       return { ...base, title: `${name}, ${megabytes(network)} MB`, network };
     }),
-    // 40 epochs of it are to be compared with 10 of the example's network.
+    // 30 epochs of it are to be compared with 10 of the example's network.
     ...(tiny
       ? []
       : [

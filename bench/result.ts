@@ -7,7 +7,7 @@ export interface BenchResult {
   readonly peer: number | undefined;
   readonly peerName: string;
   /** More is better for a rate, less for MiB. */
-  readonly unit: 'images/s' | 'MiB';
+  readonly unit: 'images/s' | 'MiB' | 'G/s';
 }
 
 export interface BenchOptions {

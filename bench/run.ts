@@ -11,9 +11,10 @@ import { join } from 'node:path';
 import { messageOf } from '../src/base/index.ts';
 import { benchCost } from './cost.ts';
 import type { Bench, BenchResult } from './result.ts';
+import { benchRoofline } from './roofline.ts';
 import { benchTrain } from './train.ts';
 
-const BENCHES: Readonly<Record<string, Bench>> = { train: benchTrain, cost: benchCost };
+const BENCHES: Readonly<Record<string, Bench>> = { train: benchTrain, roofline: benchRoofline, cost: benchCost };
 
 interface Row {
   readonly bench: string;
@@ -37,6 +38,7 @@ const sentence = ({ bench, case: name, ours, peer, peer_name: peerName, unit, ra
 
 const TITLES: Readonly<Record<string, string>> = {
   train: 'The network of the Azure ML example',
+  roofline: 'The roof over the kernels',
   cost: 'How the cost of training grows',
 };
 
@@ -53,7 +55,8 @@ const page = (rows: readonly Row[]): string => `# Performance
 
 Made by \`npm run bench -- --docs\`: fedrad and its peer take turns in one run, on the same work and the same number of threads; medians.
 Absolute figures depend on the machine (here ${cpus().length} cores, ${cpus()[0]?.model.trim()}, Node ${process.versions.node}); read the ratios. A ratio above 1 means
-fedrad is faster, or needs less memory. Rows without a peer are of fedrad alone. What was tried, predicted and measured: [bench/NOTES.md](../bench/NOTES.md), which also says what PyTorch does with glibc's defaults.
+fedrad is faster, or needs less memory. Rows without a peer are of fedrad alone. What was tried, predicted and measured: [bench/NOTES.md](../bench/NOTES.md),
+which also says why PyTorch is measured twice (as installed, and with glibc told to keep memory), and what the roof over the kernels is.
 
 ${Object.keys(BENCHES)
   .flatMap((bench) =>

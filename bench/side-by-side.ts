@@ -1,6 +1,6 @@
 /**
  * @file fedrad and PyTorch on the same network, images and threads, taking turns: each a process of its own, so that its peak memory
- * is known. PyTorch computes in its fastest form here, channels_last.
+ * is known. PyTorch computes in its fastest form here, channels_last, and is measured twice: as it is installed, and with glibc told to keep memory.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ const PYTHON = '/usr/bin/python3';
 
 /**
  * glibc keeps what is freed. By its defaults each large activation goes back to the system and comes anew, page fault by page fault, which
- * costs PyTorch a factor of 5 on some virtual machines.
+ * costs PyTorch a factor of 2 to 7 on virtual machines.
  */
 const KEEP_MEMORY = {
   MALLOC_MMAP_THRESHOLD_: String(2 ** 33),
@@ -49,7 +49,13 @@ interface Answer {
 
 export const hasTorch = (): boolean => spawnSync(PYTHON, ['-c', 'import torch']).status === 0;
 
-/** Measures the commands, `train` or `evaluate`, one after another; without PyTorch only fedrad. */
+/** Environments of PyTorch, by what its name says of them. */
+const PEERS: readonly { readonly suffix: string; readonly environment: Readonly<Record<string, string>> }[] = [
+  { suffix: '', environment: {} },
+  { suffix: ', memory kept', environment: KEEP_MEMORY },
+];
+
+/** Measures the commands, `train` or `evaluate`, one after another: fedrad, then each peer; without PyTorch only fedrad. */
 export async function sideBySide(
   { network, batch, threads, turns, steps }: Work,
   commands: readonly string[],
@@ -64,7 +70,9 @@ export async function sideBySide(
     writeFileSync(work, JSON.stringify({ network, batch, threads, images }));
     const script = (file: string): string[] => [join(import.meta.dirname, file), work];
     contenders.push(startContender(process.execPath, script('train-ours.ts')));
-    if (torch) contenders.push(startContender(PYTHON, script('train_torch.py'), KEEP_MEMORY));
+    const peers = torch ? PEERS : [];
+    for (const { environment } of peers) contenders.push(startContender(PYTHON, script('train_torch.py'), environment));
+    const suffixes = ['', ...peers.map(({ suffix }) => suffix)];
     const results = contenders.map(() => ({ name: '', rates: {} as Record<string, number>, peakMiB: 0 }));
     for (const [index, command] of commands.entries()) {
       const seconds = contenders.map((): number[] => []);
@@ -72,7 +80,7 @@ export async function sideBySide(
         for (const [i, contender] of contenders.entries()) {
           const answer = (await contender.ask(`${command} ${turn === 0 ? 1 : steps}`)) as Answer;
           if (turn > 0) seconds[i]!.push(...answer.seconds);
-          results[i]!.name = answer.name;
+          results[i]!.name = answer.name + suffixes[i]!;
           if (index === 0) results[i]!.peakMiB = Math.round(answer.peakMiB);
         }
       }

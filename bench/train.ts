@@ -15,13 +15,16 @@ export const benchTrain: Bench = async function* ({ tiny, note }) {
     );
   const network = pneumoniaNetwork({ imageSize: size });
   const commands = ['train', 'evaluate'];
-  const [ours, peer] = await sideBySide({ network, batch, threads: THREADS, turns, steps }, commands, torch);
+  const [ours, ...measured] = await sideBySide({ network, batch, threads: THREADS, turns, steps }, commands, torch);
   const conditions = `batch ${batch}, ${size}x${size}, ${THREADS} threads`;
-  const peerName = peer?.name ?? 'PyTorch channels_last';
+  const peers = measured.length > 0 ? measured : [undefined];
   for (const command of commands) {
-    const [rate, peerRate] = [ours!.rates[command]!, peer?.rates[command]];
-    yield { case: `${command}, ${conditions}`, ours: rate, peer: peerRate, peerName, unit: 'images/s' };
-    if (command === 'train')
-      yield { case: `peak memory, ${conditions}`, ours: ours!.peakMiB, peer: peer?.peakMiB, peerName, unit: 'MiB' };
+    for (const peer of peers) {
+      const peerName = peer?.name ?? 'PyTorch channels_last';
+      const rate = ours!.rates[command]!;
+      yield { case: `${command}, ${conditions}`, ours: rate, peer: peer?.rates[command], peerName, unit: 'images/s' };
+      if (command === 'train')
+        yield { case: `peak memory, ${conditions}`, ours: ours!.peakMiB, peer: peer?.peakMiB, peerName, unit: 'MiB' };
+    }
   }
 };

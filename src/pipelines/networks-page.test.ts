@@ -11,6 +11,6 @@ test('every example of docs/networks.md is read', () => {
   const examples = [...page.matchAll(/```yaml\ntraining_parameters:\n([\s\S]*?)```/g)].map(([, text]) => text!);
   assert.equal(examples.length, 2);
   const [recommended, own] = examples.map((text) => parseConfig(text, trainingSchema, 'docs/networks.md'));
-  assert.equal(recommended!.num_of_iterations * recommended!.epochs, 40);
+  assert.equal(recommended!.num_of_iterations * recommended!.epochs, 30);
   assert.equal(networkOf(own!).layers.length, 8);
 });
