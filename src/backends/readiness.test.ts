@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Step, StepInput } from '../../pipelines/index.ts';
+import type { Step, StepInput } from '../pipelines/index.ts';
 import { readiness } from './readiness.ts';
 
 const from = (step: string, optional?: boolean): StepInput => ({
@@ -23,7 +23,10 @@ const stepWith = (inputs: Record<string, StepInput>, minInputs?: Step['minInputs
   resources: {},
   ...(minInputs ? { minInputs } : {}),
 });
-const finished = (...ids: string[]) => new Map(ids.map((id) => [id, { model: `azureml://datastores/d/paths/${id}` }]));
+const finished = (...ids: string[]) =>
+  new Map(
+    ids.map((id) => [id, { model: { path: `azureml://datastores/d/paths/${id}`, sha256: '0'.repeat(64), bytes: 1 } }]),
+  );
 
 test('a step waits for its inputs, then starts', () => {
   const step = stepWith({ a: from('x'), b: from('y') });

@@ -1,8 +1,9 @@
 /** @file Which step of a graph can start, given what has become of the others. Pure. */
-import type { Step } from '../../pipelines/index.ts';
+import type { Step } from '../pipelines/index.ts';
+import type { StepOutput } from '../workspace/index.ts';
 
-/** Datastore path of each output of a finished step. */
-export type Outputs = Readonly<Record<string, string>>;
+/** What a finished step left, by name. */
+export type Outputs = Readonly<Record<string, StepOutput>>;
 
 export interface Progress {
   readonly finished: ReadonlyMap<string, Outputs>;
