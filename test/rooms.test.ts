@@ -13,7 +13,9 @@ const ROOMS = [
   'reports',
   'components',
   'pipelines',
+  'messaging',
   'backends',
+  'agent',
   'cli',
 ];
 const source = join(import.meta.dirname, '..', 'src');

@@ -15,7 +15,7 @@ const inputSchema = z.discriminatedUnion('from', [
   z.strictObject({ from: z.literal('local'), path: z.string() }),
 ]);
 
-const stepSchema = z.strictObject({
+export const stepSchema = z.strictObject({
   id: z.string().regex(/^[A-Za-z0-9_-]{1,120}$/),
   component: componentNameSchema,
   compute: z.string(),

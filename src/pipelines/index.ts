@@ -1,7 +1,7 @@
 /** What the other rooms may use of pipelines. */
 export { nearest, parseConfig } from './check-config.ts';
 export { type PneumoniaConfig, pneumoniaConfigSchema, type UploadConfig, uploadConfigSchema } from './config.ts';
-export { type Graph, graphHash, graphSchema, type Step, type StepInput } from './graph.ts';
+export { type Graph, graphHash, graphSchema, type Step, type StepInput, stepSchema } from './graph.ts';
 export { pneumoniaGraph } from './pneumonia.ts';
 export { networkName, optimiserOf, scheduleOf, type Training } from './training.ts';
 export { uploadGraph } from './upload-data.ts';

@@ -12,7 +12,7 @@ export {
   type VaultPolicy,
 } from './key-vault.ts';
 export { type ProvisionedWorkspace, type ProvisionOptions, provisionWorkspace } from './provision.ts';
-export { type RunEvent, runEventSchema, type StepOutput } from './run-event.ts';
+export { type RunEvent, runEventSchema, type StepOutput, stepOutputSchema } from './run-event.ts';
 export { openRunHistory, type RecordedEvent, type RunHistory, type RunLock, type RunSummary } from './run-history.ts';
 export { newRunId } from './run-id.ts';
 export { foldRun, type Metric, type RunState, type RunStatus, type StepAttempt, type StepState } from './run-state.ts';

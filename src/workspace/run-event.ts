@@ -10,7 +10,7 @@ const step = z.string().min(1);
 const attempt = z.int().positive();
 const seconds = z.number().nonnegative();
 
-const outputSchema = z
+export const stepOutputSchema = z
   .strictObject({
     /** `azureml://datastores/<datastore>/paths/<path>` */
     path: z.string(),
@@ -20,7 +20,7 @@ const outputSchema = z
   .readonly();
 
 /** A file or folder that a finished step left in a datastore. */
-export type StepOutput = z.infer<typeof outputSchema>;
+export type StepOutput = z.infer<typeof stepOutputSchema>;
 
 export const runEventSchema = z.discriminatedUnion('type', [
   /** The first event of every run, and only the first. */
@@ -58,7 +58,7 @@ export const runEventSchema = z.discriminatedUnion('type', [
     at,
     step,
     attempt,
-    outputs: z.record(z.string(), outputSchema),
+    outputs: z.record(z.string(), stepOutputSchema),
     /** Wall clock. */
     seconds,
     /** Processor time of the step's process, over all its threads. */
