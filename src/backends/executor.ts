@@ -17,6 +17,8 @@ export interface Attempt {
   readonly redone: boolean;
   readonly signal: AbortSignal;
   readonly onMessage: (message: StepMessage) => void;
+  /** Why the step cannot go on, or undefined when it goes on again. */
+  readonly onWaiting: (reason: string | undefined) => void;
 }
 
 export type AttemptEnd =
