@@ -9,6 +9,8 @@ export interface Attempt {
   readonly step: Step;
   /** Counts from 1, over all processes that ran the run: no two attempts of a step have the same. */
   readonly attempt: number;
+  /** When it first started: before a crash of the process that runs the run, it may be. */
+  readonly startedAt: Date;
   readonly threads: number;
   /** The inputs that are there. */
   readonly inputs: readonly string[];

@@ -2,3 +2,6 @@
 export type { Backend, Outcome, RunUpdate } from './backend.ts';
 export { type LocalBackendOptions, localBackend } from './local/local-backend.ts';
 export { detectSandbox, type SandboxKind } from './local/sandbox.ts';
+export { type Agents, AWAY_MS, watchAgents } from './nats/agents.ts';
+export { type NatsBackendOptions, natsBackend } from './nats/nats-backend.ts';
+export { prepareStreams } from './nats/streams.ts';

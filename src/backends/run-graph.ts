@@ -59,6 +59,7 @@ export async function runGraph(options: RunGraphOptions, executor: Executor): Pr
   checkCanceled();
   const poll = setInterval(checkCanceled, CANCEL_POLL_MS);
   const ends = endsByStep(before);
+  const begun = beginnings(before);
   const { finished, damaged } = await earlierOutputs(executor, before);
   onUpdate({ kind: 'run-started', steps: graph.steps.length, finished: finished.size, sandbox, cores });
   const lose = (step: Step, reason: string): void => {
@@ -118,7 +119,7 @@ export async function runGraph(options: RunGraphOptions, executor: Executor): Pr
         onUpdate({ kind: 'step-failed', step, error, ...(again ? { retryInMs } : {}) });
       };
       const end = await runAttempt(executor, {
-        ...{ runId, step, attempt, threads, inputs, finished },
+        ...{ runId, step, attempt, startedAt: begun.get(`${step.id} ${attempt}`) ?? now(), threads, inputs, finished },
         ...{ redone: damaged.has(step.id), signal: stopped, onMessage, onWaiting },
       });
       switch (end.kind) {
@@ -245,6 +246,17 @@ function endsByStep(events: readonly RunEvent[]): Map<string, number> {
     ends.set(event.step, Math.max(ends.get(event.step) ?? 0, event.attempt));
   }
   return ends;
+}
+
+/** When each attempt first started, by step and number. */
+function beginnings(events: readonly RunEvent[]): Map<string, Date> {
+  const begun = new Map<string, Date>();
+  for (const event of events) {
+    if (event.type !== 'step-started') continue;
+    const key = `${event.step} ${event.attempt}`;
+    if (!begun.has(key)) begun.set(key, new Date(event.at));
+  }
+  return begun;
 }
 
 /** Steps that were lost before a crash: the run goes on without them, as it did. After an end they are tried again. */

@@ -3,6 +3,7 @@ export { type ContentHash, hashContent } from './content-hash.ts';
 export { type Datastore, type DatastorePath, parseDatastoreUri } from './datastore.ts';
 export { openDirectoryDatastore } from './directory-datastore.ts';
 export { explainFullDisk, formatBytes, makePrivateFolder } from './disk.ts';
+export { type FileLock, isHeld, tryLock } from './file-lock.ts';
 export { homeFolder } from './home.ts';
 export {
   type KeyVault,
