@@ -10,7 +10,7 @@ import type { Log } from './log.ts';
 export interface Link {
   /** Connected at this moment, as far as is known. */
   isUp(): boolean;
-  /** The open connection, as soon as there is one; it may be reconnecting. Rejects when `signal` ends the wait. */
+  /** The connection, as soon as it is connected. Rejects when `signal` ends the wait. */
   connection(signal: AbortSignal): Promise<NatsConnection>;
   /** The open connection, if it is connected. */
   now(): NatsConnection | undefined;
@@ -35,9 +35,14 @@ export function openLink(connect: () => Promise<NatsConnection>, log: Log): Link
   const setUp = (next: boolean): void => {
     if (up === next) return;
     up = next;
-    if (up) log.info('connected');
-    else if (!closed.signal.aborted) log.warn('connection lost; trying again');
-    if (up) for (const listener of listeners) listener();
+    if (up && current) {
+      log.info('connected');
+      arrived.resolve(current);
+      for (const listener of listeners) listener();
+      return;
+    }
+    arrived = Promise.withResolvers();
+    if (!closed.signal.aborted) log.warn('connection lost; trying again');
   };
   const follow = async (connection: NatsConnection): Promise<void> => {
     for await (const { type } of connection.status()) {
@@ -54,7 +59,6 @@ export function openLink(connect: () => Promise<NatsConnection>, log: Log): Link
         tries = 0;
         current = connection;
         const following = follow(connection);
-        arrived.resolve(connection);
         setUp(true);
         const reason = await connection.closed();
         await following;
@@ -62,9 +66,8 @@ export function openLink(connect: () => Promise<NatsConnection>, log: Log): Link
       } catch (error) {
         if (!closed.signal.aborted) log.warn(`no connection: ${messageOf(error)}`);
       }
-      if (current) arrived = Promise.withResolvers();
-      current = undefined;
       setUp(false);
+      current = undefined;
       const wait = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(tries, 10));
       await sleep(wait, undefined, { signal: closed.signal }).catch(() => {});
     }
@@ -85,8 +88,8 @@ export function openLink(connect: () => Promise<NatsConnection>, log: Log): Link
         await Promise.race([flushed, sleep(CLOSE_TIMEOUT_MS, undefined, { signal: timeout.signal }).catch(() => {})]);
         timeout.abort();
         await open.close();
+        await kept;
       }
-      await kept;
     },
   };
 }

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { detectSandbox, localBackend, type Outcome } from '../backends/index.ts';
 import { fail } from '../base/index.ts';
 import { describeTorch, findTorch } from '../components/index.ts';
-import { openEngine, pneumoniaNetwork } from '../engine/index.ts';
 import { type Graph, graphHash } from '../pipelines/index.ts';
 import { openWorkspace, type RunHistory } from '../workspace/index.ts';
+import { describeKernels } from './describe-kernels.ts';
 import { progressPrinter } from './progress.ts';
 import { makeReport } from './report.ts';
 import { readGraph, runFiles, runFolder } from './run-folder.ts';
@@ -73,17 +73,6 @@ export async function executeRun(
 
 const trainsInPytorch = ({ steps }: Graph): boolean =>
   steps.some(({ component }) => component === 'train-in-silo-pytorch');
-
-/** Which arithmetic the engine has on this machine, in a few words. */
-async function describeKernels(): Promise<string> {
-  const engine = await openEngine(pneumoniaNetwork({ imageSize: 8, channels: [8], hidden: 32 }), {
-    threads: 1,
-    batchSize: 1,
-  });
-  const { relaxedSimd, fusedMultiplyAdd } = engine.kernels;
-  await engine.close();
-  return `WebAssembly ${relaxedSimd ? 'relaxed SIMD' : 'SIMD'}, multiply-add ${fusedMultiplyAdd ? 'fused' : 'not fused'}`;
-}
 
 /** Runs it in a process of its own that outlives this one. */
 export function executeInBackground(home: string, runId: string, { cores }: ExecuteOptions): void {

@@ -1,4 +1,5 @@
 /** What the other rooms may use of messaging. */
+export { type HealthServer, type HealthSource, parseHealthAddress, startHealthServer } from './health-server.ts';
 export {
   type End,
   endSchema,
