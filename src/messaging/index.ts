@@ -1,4 +1,15 @@
 /** What the other rooms may use of messaging. */
+export { type ConnectOptions, type Credentials, connectMessaging, pendingBytes } from './connect.ts';
+export { type Federation, hasFederation, type Invited, openFederation } from './federation.ts';
+export { type FederationOptions, type MadeFederation, makeFederation } from './make-federation.ts';
+export {
+  hasMembership,
+  type JoinOptions,
+  joinFederation,
+  type Membership,
+  membershipFolder,
+  openMembership,
+} from './membership.ts';
 export {
   type End,
   endSchema,
@@ -12,6 +23,7 @@ export {
   workSchema,
 } from './messages.ts';
 export { seal, unseal } from './seal.ts';
+export type { Silo, SiloState } from './silos.ts';
 export {
   AGENTS_BUCKET,
   ENDS_STREAM,
