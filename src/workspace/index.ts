@@ -1,8 +1,8 @@
 /** What the other rooms may use of workspace. */
-export { type ContentHash, hashContent } from './content-hash.ts';
+export { type ContentHash, hashContent, walk } from './content-hash.ts';
 export { type Datastore, type DatastorePath, parseDatastoreUri } from './datastore.ts';
 export { openDirectoryDatastore } from './directory-datastore.ts';
-export { explainFullDisk, formatBytes, makePrivateFolder } from './disk.ts';
+export { besidePath, explainFullDisk, formatBytes, makePrivateFolder, UNFINISHED } from './disk.ts';
 export { homeFolder } from './home.ts';
 export {
   type KeyVault,
