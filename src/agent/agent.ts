@@ -41,7 +41,7 @@ export interface AgentMembership {
 export interface AgentOptions {
   readonly home: string;
   readonly membership: AgentMembership;
-  readonly openTransfer: (connection: () => Promise<NatsConnection>) => Transfer;
+  readonly openTransfer: (connection: (signal: AbortSignal) => Promise<NatsConnection>) => Transfer;
   readonly sandbox: SandboxKind;
   /** Which arithmetic the engine has here. */
   readonly kernels: string;
@@ -103,7 +103,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const metrics = openMetrics();
   const link = openLink(() => membership.connect(`fedrad agent ${compute}`), log);
   const [stopping, draining] = [new AbortController(), new AbortController()];
-  const transfer = options.openTransfer(() => link.connection(stopping.signal));
+  const transfer = options.openTransfer(link.connection);
   const outboxes = new Map<string, Promise<Datastore>>();
   const outboxOf = (run: string): Promise<Datastore> => {
     const opened = outboxes.get(run) ?? openDirectoryDatastore('outbox', paths.outbox(run));

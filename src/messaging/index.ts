@@ -24,6 +24,8 @@ export {
   type Work,
   workSchema,
 } from './messages.ts';
+export { type Objects, type ObjectsOptions, openObjects, prepareBucket, type TransferOptions } from './objects.ts';
+export { ObjectDamaged, ObjectMissing } from './objects-wire.ts';
 export { seal, unseal } from './seal.ts';
 export type { Silo, SiloState } from './silos.ts';
 export {

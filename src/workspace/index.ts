@@ -1,5 +1,5 @@
 /** What the other rooms may use of workspace. */
-export { type ContentHash, hashContent } from './content-hash.ts';
+export { type ContentHash, hashContent, walk } from './content-hash.ts';
 export { type Datastore, type DatastorePath, parseDatastoreUri } from './datastore.ts';
 export { openDirectoryDatastore } from './directory-datastore.ts';
 export {
@@ -9,6 +9,7 @@ export {
   flushFolder,
   formatBytes,
   makePrivateFolder,
+  UNFINISHED,
   writeFileAtomic,
   writeNewFile,
 } from './disk.ts';
