@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { detectSandbox, localBackend, natsBackend, type Outcome } from '../backends/index.ts';
 import { fail } from '../base/index.ts';
 import { describeTorch, findTorch } from '../components/index.ts';
-import { openEngine, pneumoniaNetwork } from '../engine/index.ts';
 import { type Federation, hasFederation, openFederation } from '../messaging/index.ts';
 import { type Graph, graphHash } from '../pipelines/index.ts';
 import { openWorkspace, type RunHistory } from '../workspace/index.ts';
+import { describeKernels } from './describe-kernels.ts';
 import { progressPrinter } from './progress.ts';
 import { makeReport } from './report.ts';
 import { readGraph, runFiles, runFolder } from './run-folder.ts';
@@ -56,7 +56,7 @@ export async function executeRun(
   const local = {
     workspace,
     history,
-    runFolder: (id) => runFolder(home, id),
+    runFolder: (id: string) => runFolder(home, id),
     sandbox,
     stepProgram: join(programFolder, 'fedrad-step.js'),
     ...(options.cores === undefined ? {} : { cores: options.cores }),
@@ -95,17 +95,6 @@ async function connectFederation(home: string, workspace: string): Promise<Feder
 
 const trainsInPytorch = ({ steps }: Graph): boolean =>
   steps.some(({ component }) => component === 'train-in-silo-pytorch');
-
-/** Which arithmetic the engine has on this machine, in a few words. */
-async function describeKernels(): Promise<string> {
-  const engine = await openEngine(pneumoniaNetwork({ imageSize: 8, channels: [8], hidden: 32 }), {
-    threads: 1,
-    batchSize: 1,
-  });
-  const { relaxedSimd, fusedMultiplyAdd } = engine.kernels;
-  await engine.close();
-  return `WebAssembly ${relaxedSimd ? 'relaxed SIMD' : 'SIMD'}, multiply-add ${fusedMultiplyAdd ? 'fused' : 'not fused'}`;
-}
 
 /** Held by `fedrad orchestrator start` as long as it lives. */
 export const daemonLock = (home: string, workspace: string): string => join(home, 'locks', `orchestrator-${workspace}`);

@@ -10,7 +10,8 @@ import { replacedName, settleReplaced } from './into-place.ts';
 
 /** Younger ones may be the work of another process. */
 const LEFTOVER_AGE_MS = 24 * 60 * 60 * 1000;
-const RANDOM_NAME = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** Outputs under way, and what was fetched of an object. */
+const UNFINISHED_WORK = /^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|fetch-[0-9a-f]{64})$/;
 
 /** Sweeps a datastore's folder and all below it. What this user may not read or change stays. */
 export async function sweepLeftovers(root: string, lockPath: string, nowMs: number): Promise<void> {
@@ -26,7 +27,7 @@ export async function sweepLeftovers(root: string, lockPath: string, nowMs: numb
       if (replaced !== undefined) {
         using _lock = await waitForLock(lockPath, path);
         await settleReplaced(join(folder, replaced)).catch(unlessRefused);
-      } else if (RANDOM_NAME.test(entry.name.slice(UNFINISHED.length))) {
+      } else if (UNFINISHED_WORK.test(entry.name.slice(UNFINISHED.length))) {
         const status = await lstat(path).catch(unlessRefused);
         if (status && nowMs - status.mtimeMs > LEFTOVER_AGE_MS) {
           await rm(path, { recursive: true, force: true }).catch(unlessRefused);

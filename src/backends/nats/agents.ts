@@ -32,7 +32,7 @@ export async function watchAgents(
   const ended = (async () => {
     for await (const entry of watch) {
       try {
-        const key = (await federation.silo(entry.key)).signingKey;
+        const key = (await federation.silo(entry.key))?.signingKey;
         if (key === undefined) continue;
         const heartbeat = unseal(entry.value, heartbeatSchema, key, entry.key);
         if (heartbeat.compute !== entry.key) throw new Error(`${entry.key} speaks for ${heartbeat.compute}`);

@@ -4,7 +4,7 @@
  */
 import { DeliverPolicy, jetstream } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { FedradError, fail, messageOf } from '../../base/index.ts';
+import { fail, messageOf } from '../../base/index.ts';
 import { ENDS_STREAM, type End, endSchema, endSubject, type Federation, unseal } from '../../messaging/index.ts';
 
 /** Ends of this many attempts are kept in memory until somebody asks; a run has far fewer. */
@@ -75,9 +75,8 @@ export async function openEnds(
 async function verified(federation: Federation, run: string, subject: string, bytes: Uint8Array): Promise<End> {
   // fedrad.ends.<compute>.<run>: the broker lets only this compute publish there.
   const compute = subject.split('.')[2]!;
-  const { signingKey, state } = await federation.silo(compute);
-  if (signingKey === undefined || state === 'revoked')
-    throw new FedradError({ where: compute, problem: `it is ${state}` });
+  const { signingKey, state = 'not invited' } = (await federation.silo(compute)) ?? {};
+  if (signingKey === undefined || state === 'revoked') return fail(`message from ${compute}`, `it is ${state}`);
   const end = unseal(bytes, endSchema, signingKey, compute);
   if (end.compute !== compute || end.run !== run)
     fail(`message from ${compute}`, 'it speaks for another compute or run');

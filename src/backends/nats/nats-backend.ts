@@ -32,6 +32,9 @@ import { patiently } from './patiently.ts';
 import { prepareStreams } from './streams.ts';
 import { suspendFailing } from './suspension.ts';
 
+/** A transfer that nothing moves for so long is given up; the step is then tried again. */
+const OBJECT_IDLE_MS = 10 * 60_000;
+
 export interface NatsBackendOptions extends LocalBackendOptions {
   readonly federation: Federation;
   readonly nc: NatsConnection;
@@ -65,7 +68,7 @@ async function execute(options: NatsBackendOptions, runId: string, graph: Graph,
     const work = join(folder, 'fetched');
     await rm(work, { recursive: true, force: true });
     await mkdir(work, { recursive: true });
-    const objects = openObjects(nc);
+    const objects = openObjects(nc, { idleTimeoutMs: OBJECT_IDLE_MS });
     const executor = natsExecutor({
       ...{ runId, graph, workspace, federation, nc, objects, agents, ends, local, work, now },
     });
@@ -118,7 +121,7 @@ function listen(
       const talk = await federation
         .silo(compute)
         .then(
-          ({ signingKey }) => signingKey && unseal(data, talkSchema, signingKey, compute),
+          (silo) => silo?.signingKey && unseal(data, talkSchema, silo.signingKey, compute),
           () => undefined,
         )
         .catch(() => undefined);

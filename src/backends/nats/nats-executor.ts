@@ -88,7 +88,7 @@ async function runAtHospital(
   const { federation, runId } = options;
   const { step, signal } = attempt;
   const { compute } = step;
-  const { state, reason } = await federation.silo(compute);
+  const { state = 'not invited', reason } = (await federation.silo(compute)) ?? {};
   if (state !== 'joined')
     return refused(`${compute} is ${state}${reason === undefined ? '' : `: ${reason}`} (fedrad silo list)`);
   const over = new AbortController();
@@ -103,6 +103,7 @@ async function runAtHospital(
     const late = watch(options, attempt, work, stopped);
     const end = await Promise.race([answer, late]);
     if (typeof end === 'string') return refused(end);
+    if (end.end.kind === 'inputs-lost') return await sendAgain(options, end.end.inputs, inputs, sent);
     return await take(options, attempt, end, stopped);
   } catch (error) {
     if (signal.aborted) return { kind: 'aborted' };
@@ -151,6 +152,27 @@ async function inputsOf(
 
 class InputGone extends Error {}
 
+/** Inputs did not reach the hospital whole. A model of the orchestrator is sent anew; what the hospital lost of its own is made anew. */
+async function sendAgain(
+  { objects, runId, workspace }: NatsExecutorOptions,
+  names: readonly string[],
+  inputs: Readonly<Record<string, StepOutput>>,
+  sent: Map<string, Promise<void>>,
+): Promise<AttemptEnd> {
+  const [own, theirs]: [StepOutput[], string[]] = [[], []];
+  for (const name of names) {
+    const input = inputs[name];
+    if (input && isOwn(workspace, input.path)) own.push(input);
+    else theirs.push(name);
+  }
+  for (const { sha256 } of own) {
+    await objects.forget(MODELS_BUCKET, runId, sha256);
+    sent.delete(sha256);
+  }
+  if (theirs.length > 0) return { kind: 'inputs-lost', inputs: theirs };
+  return { kind: 'crashed', error: 'a model did not reach the hospital whole; it is sent again', logTail: [] };
+}
+
 /**
  * Sends the work, and again when it may have been lost; says while the hospital is away; ends with the reason to go on without it.
  */
@@ -181,8 +203,8 @@ async function watch(
   for (;;) {
     await pause(signal);
     const at = now().getTime();
-    const silo = await federation.silo(compute);
-    if (silo.state !== 'joined') return `${compute} is ${silo.state} (fedrad silo list)`;
+    const state = (await federation.silo(compute))?.state;
+    if (state !== 'joined') return `${compute} is ${state} (fedrad silo list)`;
     if (at - startedAt.getTime() > seconds * 1000 && isGivenUp(late, quorum, (id) => finished.has(id)))
       return `no result of ${compute} within ${seconds} s; the round goes on without it`;
     const seen = agents.seen(compute);

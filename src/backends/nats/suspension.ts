@@ -35,7 +35,7 @@ export function suspendFailing(
       const end = await executor.run(attempt);
       if (end.kind !== 'crashed' && end.kind !== 'refused') return end;
       const { compute, round } = attempt.step;
-      const silo = await federation.silo(compute).catch(() => undefined);
+      const silo = await federation.silo(compute);
       if (silo?.state !== 'joined') return end;
       const steps = new Set(graph.steps.filter((step) => step.compute === compute).map(({ id }) => id));
       // This one is not in the log yet.
