@@ -5,9 +5,9 @@
 import { join } from 'node:path';
 import { createAccount, createOperator, type KeyPair } from '@nats-io/nkeys';
 import { writeNewFile } from '../workspace/index.ts';
-import { federationAccountJwt, guestAccountJwt, siloImports, systemAccountJwt } from './jwt.ts';
+import { federationAccountJwt, guestAccountJwt, systemAccountJwt } from './jwt.ts';
 import { readNKey, seedText } from './keys.ts';
-import { JOIN_IMPORTS } from './permissions.ts';
+import { JOIN_IMPORTS, siloImports } from './permissions.ts';
 import { revocations, type SiloFile } from './silos.ts';
 
 export interface Accounts {

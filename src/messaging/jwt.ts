@@ -4,7 +4,7 @@
  */
 import { encodeAccount, encodeOperator, encodeUser } from '@nats-io/jwt';
 import type { KeyPair } from '@nats-io/nkeys';
-import { type Permissions, SERVICES, siloPermissions } from './permissions.ts';
+import { localSubject, type Permissions, SERVICES } from './permissions.ts';
 
 const LIMITS = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true, conn: -1, leaf: 0 };
 /** Nothing is stored in memory; how much on disk, the server's own configuration says. */
@@ -46,15 +46,15 @@ export function guestAccountJwt({ name, account, imports, federation, revoked }:
     account,
     {
       limits: GUEST_LIMITS,
-      imports: imports.map((subject) => ({ name: subject, subject, account: federation, type: 'service' })),
+      imports: imports.map((subject) => ({
+        ...{ name: subject, subject, account: federation, type: 'service' as const },
+        local_subject: localSubject(subject),
+      })),
       revocations: { ...revoked },
     },
     { signer: operator },
   );
 }
-
-/** What the account of a hospital imports. */
-export const siloImports = (compute: string): readonly string[] => siloPermissions(compute).publish;
 
 /** A user with these permissions, or with all of its account. */
 export function userJwt(

@@ -6,6 +6,9 @@
  * sender may not publish to, so that `reply: $JS.API.STREAM.PURGE.…` would make the server purge what is another's
  * (`permissions.test.ts` tries it). Between accounts an answer stays in the account of who asked. For the same reason no hospital may
  * create a consumer: its messages go to a subject that the request's body names.
+ *
+ * nats-server gives each account a `$JS.API` of its own, which answers first that there is no JetStream; a hospital imports that of the
+ * federation as `fedrad.api`, and its connection translates (connect.ts), so that JetStream's clients work as they are.
  */
 import {
   AGENTS_BUCKET,
@@ -49,33 +52,39 @@ export const SERVICES: readonly Service[] = [
   { name: 'forget', subject: '$JS.API.STREAM.PURGE.*' },
 ];
 
-/** Of the agent of a compute; the account of the hospital imports what it may publish to. */
-export function siloPermissions(compute: string): Permissions {
+/** Where a hospital finds a service of the federation's account. */
+export const localSubject = (subject: string): string => subject.replace(/^\$JS\.API\./, 'fedrad.api.');
+
+/** What the account of a hospital imports; all of it names its compute, or is for all to read. */
+export function siloImports(compute: string): readonly string[] {
   const consumer = `${WORK_STREAM}.${workConsumer(compute)}`;
   const updates = updatesBucket(compute);
-  return {
-    publish: [
-      // Its work: the consumer is there; it only asks, and acknowledges what it was given.
-      `$JS.API.CONSUMER.INFO.${consumer}`,
-      `$JS.API.CONSUMER.MSG.NEXT.${consumer}`,
-      `$JS.ACK.${consumer}.>`,
-      // What it says.
-      `fedrad.ends.${compute}.>`,
-      `fedrad.talk.${compute}.>`,
-      `$KV.${AGENTS_BUCKET}.${compute}`,
-      // What all may read: which runs are over, and the global models.
-      `$JS.API.DIRECT.GET.KV_${RUNS_BUCKET}`,
-      `$JS.API.DIRECT.GET.OBJ_${MODELS_BUCKET}.>`,
-      // Its own updates: written, read to go on after an interruption, and forgotten.
-      `$JS.API.DIRECT.GET.OBJ_${updates}.>`,
-      `$O.${updates}.C.>`,
-      `$O.${updates}.M.>`,
-      `$JS.API.STREAM.INFO.OBJ_${updates}`,
-      `$JS.API.STREAM.PURGE.OBJ_${updates}`,
-    ],
-    subscribe: [anyInboxOf(inboxPrefix(compute))],
-  };
+  return [
+    // Its work: the consumer is there; it only asks, and acknowledges what it was given.
+    `$JS.API.CONSUMER.INFO.${consumer}`,
+    `$JS.API.CONSUMER.MSG.NEXT.${consumer}`,
+    `$JS.ACK.${consumer}.>`,
+    // What it says.
+    `fedrad.ends.${compute}.>`,
+    `fedrad.talk.${compute}.>`,
+    `$KV.${AGENTS_BUCKET}.${compute}`,
+    // What all may read: which runs are over, and the global models.
+    `$JS.API.DIRECT.GET.KV_${RUNS_BUCKET}`,
+    `$JS.API.DIRECT.GET.OBJ_${MODELS_BUCKET}.>`,
+    // Its own updates: written, read to go on after an interruption, and forgotten.
+    `$JS.API.DIRECT.GET.OBJ_${updates}.>`,
+    `$O.${updates}.C.>`,
+    `$O.${updates}.M.>`,
+    `$JS.API.STREAM.INFO.OBJ_${updates}`,
+    `$JS.API.STREAM.PURGE.OBJ_${updates}`,
+  ];
 }
+
+/** Of the agent of a compute: its account's imports, and its own inbox. */
+export const siloPermissions = (compute: string): Permissions => ({
+  publish: siloImports(compute).map(localSubject),
+  subscribe: [anyInboxOf(inboxPrefix(compute))],
+});
 
 const anyInboxOf = (prefix: string): string => `${prefix}.>`;
 
