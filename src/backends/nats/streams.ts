@@ -70,7 +70,7 @@ export async function prepareStreams(nc: NatsConnection, computes: readonly stri
   await prepareBucket(nc, MODELS_BUCKET);
   const kvm = new Kvm(nc);
   for (const bucket of [AGENTS_BUCKET, RUNS_BUCKET])
-    await kvm.create(bucket, { history: 1, storage: StorageType.File });
+    await kvm.create(bucket, { history: 1, storage: StorageType.File, allow_direct: true });
 }
 
 const consumerOf = (compute: string): Partial<ConsumerConfig> => ({
