@@ -13,6 +13,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { connectMessaging } from './connect.ts';
 import { membershipFolder } from './membership.ts';
 import { localSubject, SERVICES, siloImports } from './permissions.ts';
+import { nextEntry } from './read-bucket.ts';
 import {
   AGENTS_BUCKET,
   ENDS_STREAM,
@@ -121,6 +122,12 @@ test('a hospital gets at all it needs', options, async (t) => {
   for (const bucket of [MODELS_BUCKET, updatesBucket(OWN)]) {
     assert.equal(await direct(`OBJ_${bucket}`, `$O.${bucket}.C.run.hash.0`), `a chunk of ${bucket}`);
   }
+  const runs = await new Kvm(jetstream(orchestrator)).open(RUNS_BUCKET);
+  await runs.put('run-a', 'closed');
+  const first = await nextEntry(own, RUNS_BUCKET, 0);
+  assert.deepEqual([first?.key, Buffer.from(first!.value).toString()], ['run-a', 'closed']);
+  assert.equal(await nextEntry(own, RUNS_BUCKET, first!.sequence), undefined);
+
   const bucket = updatesBucket(OWN);
   await jetstream(own).publish(`$O.${bucket}.C.run.hash.1`, new Uint8Array(1024 * 1024));
   await jetstream(own).publish(`$O.${bucket}.M.name`, 'info');
