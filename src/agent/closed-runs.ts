@@ -6,13 +6,12 @@ import type { KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { messageOf } from '../base/index.ts';
-import { RUNS_BUCKET, type RunClosed, runClosedSchema, unseal } from '../messaging/index.ts';
+import { RUNS_BUCKET, type RunClosed, readKey, runClosedSchema, unseal } from '../messaging/index.ts';
 import { type Link, orAborted } from './link.ts';
 import type { Log } from './log.ts';
 
 /** How often the runs that this hospital works for are asked about, and those that it only keeps something of. */
 const [WORKING_MS, KEPT_MS] = [1_000, 60_000];
-const REQUEST_TIMEOUT_MS = 5_000;
 
 /** How a run ended, or undefined for one that is open. @throws when nats-server does not answer, or somebody else sealed it */
 export async function closedRun(
@@ -20,16 +19,9 @@ export async function closedRun(
   run: string,
   orchestratorKey: KeyObject,
 ): Promise<RunClosed | undefined> {
-  const request = JSON.stringify({ last_by_subj: `$KV.${RUNS_BUCKET}.${run}` });
-  const reply = await connection.request(`$JS.API.DIRECT.GET.KV_${RUNS_BUCKET}`, request, {
-    timeout: REQUEST_TIMEOUT_MS,
-  });
-  const { headers } = reply;
-  if (headers?.code === 404) return undefined;
-  if (headers !== undefined && headers.code >= 400) throw new Error(`nats-server: ${headers.description}`);
-  // Deleted: the run was taken up again.
-  if (headers?.has('KV-Operation')) return undefined;
-  const closed = unseal(reply.data, runClosedSchema, orchestratorKey, 'the orchestrator');
+  const value = await readKey(connection, RUNS_BUCKET, run);
+  if (value === undefined) return undefined;
+  const closed = unseal(value, runClosedSchema, orchestratorKey, 'the orchestrator');
   return closed.run === run ? closed : undefined;
 }
 
