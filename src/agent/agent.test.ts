@@ -17,7 +17,7 @@ import {
 } from './testing.ts';
 
 /** Long enough to be interrupted. */
-const steps = siloSteps(400);
+const steps = siloSteps(250);
 const [upload, preparation, training, evaluation] = [
   'silo_0_upload_data',
   'silo0_preparation',
@@ -167,7 +167,8 @@ test('the agent of a hospital', { skip: skipWithoutNats }, async (t) => {
       orchestrator.ends.some(({ run }) => run === 'closed'),
       false,
     );
-    await agent.says(/the run is CANCELED/);
+    await agent.says(/the run is CANCELED.*run=closed/);
+    await agent.says(/the run is COMPLETED.*run=r1/);
     for (const kept of ['outbox', 'cache']) {
       const runs = await readdir(join(home, 'agent', kept));
       assert.deepEqual(

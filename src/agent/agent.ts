@@ -232,8 +232,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     working: () => worker.running().map(({ run }) => run),
     kept: () => journal.runs().map(({ run }) => run),
     onClosed: async ({ run, status: how }) => {
-      log.info(`the run is ${how}: its steps stop, and what was kept for it is forgotten`, { run });
       await worker.closeRun(run);
+      log.info(`the run is ${how}: its steps are stopped, what was kept for it is forgotten`, { run });
     },
   });
   const serving = Promise.all(Array.from({ length: concurrency }, serve));

@@ -11,7 +11,7 @@ import { type Link, orAborted } from './link.ts';
 import type { Log } from './log.ts';
 
 /** How often the runs that this hospital works for are asked about, and those that it only keeps something of. */
-const [WORKING_MS, KEPT_MS] = [1_000, 60_000];
+const [WORKING_MS, KEPT_MS] = [1_000, 10_000];
 
 /** How a run ended, or undefined for one that is open. @throws when nats-server does not answer, or somebody else sealed it */
 export async function closedRun(
