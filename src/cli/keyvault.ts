@@ -1,10 +1,8 @@
 /** @file `fedrad keyvault`: access policies and secrets, with the options of `az keyvault`. */
-import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
-import { fail } from '../base/index.ts';
 import { openVault, SECRET_PERMISSIONS, type SecretPermission, signedInUser } from '../workspace/index.ts';
 import { homeOf, printJson, printRows } from './context.ts';
-import { promptHidden } from './prompt.ts';
+import { readSecret } from './prompt.ts';
 
 interface SecretOptions {
   readonly vaultName: string;
@@ -70,7 +68,11 @@ export function addKeyVaultCommands(root: Command): void {
     .option('--value <value>', 'its value; other users of this machine may see it while the command runs')
     .action(async (options: SecretOptions, command: Command) => {
       const { vault, user } = await opened(options, command);
-      const set = await vault.setSecret(options.name, options.value ?? (await readValue(options.name)), user);
+      const set = await vault.setSecret(
+        options.name,
+        options.value ?? (await readSecret(options.name, 'keyvault secret set')),
+        user,
+      );
       if (options.json) printJson(set);
       else console.log(`${vault.name}: secret ${set.name} is set`);
     });
@@ -103,12 +105,4 @@ export function addKeyVaultCommands(root: Command): void {
       if (options.json) printJson({ name: options.name, deleted: true });
       else console.log(`${vault.name}: secret ${options.name} is deleted`);
     });
-}
-
-async function readValue(name: string): Promise<string> {
-  if (process.stdin.isTTY) return promptHidden(`Value of ${name}: `);
-  const value = (await text(process.stdin)).replace(/\r?\n$/, '');
-  return value === ''
-    ? fail('keyvault secret set', 'no value on standard input', 'give --value, or pipe the value in')
-    : value;
 }

@@ -1,6 +1,7 @@
 /** @file The table of commands. Each command's file adds itself; every command has an example in its help. */
 import { Command } from 'commander';
 import { addAccountCommands } from './account.ts';
+import { addAgentCommands } from './agent.ts';
 import { addDemoCommand } from './demo.ts';
 import { addKeyVaultCommands } from './keyvault.ts';
 import { addModelCommands } from './model.ts';
@@ -37,6 +38,7 @@ Example:
   addSubmitCommands(root);
   addRunCommands(root);
   addModelCommands(root);
+  addAgentCommands(root);
   inheritSettings(root);
   return root;
 }

@@ -1,4 +1,17 @@
 /** What the other rooms may use of messaging. */
+
+export { type ConnectOptions, type Credentials, connectMessaging, pendingBytes } from './connect.ts';
+export { type Federation, hasFederation, type Invited, openFederation } from './federation.ts';
+export { type HealthServer, type HealthSource, parseHealthAddress, startHealthServer } from './health-server.ts';
+export { type FederationOptions, type MadeFederation, makeFederation } from './make-federation.ts';
+export {
+  hasMembership,
+  type JoinOptions,
+  joinFederation,
+  type Membership,
+  membershipFolder,
+  openMembership,
+} from './membership.ts';
 export {
   type End,
   endSchema,
@@ -14,6 +27,7 @@ export {
 export { type Objects, type ObjectsOptions, openObjects, prepareBucket, type TransferOptions } from './objects.ts';
 export { ObjectDamaged, ObjectMissing } from './objects-wire.ts';
 export { seal, unseal } from './seal.ts';
+export type { Silo, SiloState } from './silos.ts';
 export {
   AGENTS_BUCKET,
   ENDS_STREAM,

@@ -11,5 +11,5 @@ export { patientOf } from './patient.ts';
 export { type PreparedSummary, type PrepareRequest, prepare } from './prepare.ts';
 export { type PreparedImages, readPrepared } from './prepared.ts';
 export { type GreyImage, resizeBilinear } from './resample.ts';
-export { parseSource, type Source, sourceSchema } from './source.ts';
+export { KAGGLE_URL, parseSource, type Source, sourceSchema } from './source.ts';
 export { type UploadProgress, type UploadRequest, uploadData } from './upload.ts';

@@ -2,8 +2,19 @@
 export { type ContentHash, hashContent, walk } from './content-hash.ts';
 export { type Datastore, type DatastorePath, parseDatastoreUri } from './datastore.ts';
 export { openDirectoryDatastore } from './directory-datastore.ts';
-export { besidePath, explainFullDisk, formatBytes, makePrivateFolder, UNFINISHED } from './disk.ts';
-export { homeFolder } from './home.ts';
+export {
+  besidePath,
+  codeOf,
+  explainFullDisk,
+  flushFolder,
+  formatBytes,
+  makePrivateFolder,
+  UNFINISHED,
+  writeFileAtomic,
+  writeNewFile,
+} from './disk.ts';
+export { type FileLock, isHeld, tryLock, waitForLock } from './file-lock.ts';
+export { homeFolder, homePaths, prepareHome } from './home.ts';
 export {
   type KeyVault,
   SECRET_PERMISSIONS,
@@ -11,12 +22,16 @@ export {
   type SecretProperties,
   type VaultPolicy,
 } from './key-vault.ts';
+export { createLocalVault, openLocalVault } from './local-vault.ts';
+export { didYouMean } from './names.ts';
 export { type ProvisionedWorkspace, type ProvisionOptions, provisionWorkspace } from './provision.ts';
 export { type RunEvent, runEventSchema, type StepOutput, stepOutputSchema } from './run-event.ts';
 export { openRunHistory, type RecordedEvent, type RunHistory, type RunLock, type RunSummary } from './run-history.ts';
 export { newRunId } from './run-id.ts';
 export { foldRun, type Metric, type RunState, type RunStatus, type StepAttempt, type StepState } from './run-state.ts';
 export { Secret } from './secret.ts';
+export { explainSqlite } from './sqlite-errors.ts';
+export { readStoredJson, toStoredJson } from './stored-json.ts';
 export { signedInUser, type User } from './user.ts';
 export {
   findCompute,
@@ -26,5 +41,6 @@ export {
   openWorkspace,
   type Workspace,
   type WorkspaceName,
+  workspacePaths,
 } from './workspace.ts';
 export type { Compute, WorkspaceDescription } from './workspace-description.ts';

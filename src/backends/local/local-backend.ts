@@ -16,6 +16,7 @@ import {
 } from '../../workspace/index.ts';
 import type { Backend } from '../backend.ts';
 import type { Attempt, AttemptEnd, Executor, RunningStep } from '../executor.ts';
+import { publishOutputs } from '../publish-outputs.ts';
 import { runGraph } from '../run-graph.ts';
 import { runStepHere, type StepHost } from './run-step-here.ts';
 import type { SandboxKind } from './sandbox.ts';
@@ -113,7 +114,11 @@ async function runLocally(workspace: Workspace, host: StepHost, attempt: Attempt
     ...{ step, attempt: attempt.attempt, inputs, threads, signal, onMessage },
     secrets: await secretsOf(workspace, step),
     ...(step.cache === undefined ? {} : { cache: localPath(workspace, step.cache) }),
-    publish: (folder) => publishOutputs(workspace, runId, step, folder, attempt.redone),
+    publish: (folder) =>
+      publishOutputs({ run: runId, step, folder, redone: attempt.redone }, (uri) => {
+        const { datastore, path } = parseDatastoreUri(uri);
+        return { datastore: findDatastore(workspace, datastore, uri), path };
+      }),
   });
 }
 
@@ -134,17 +139,3 @@ const localPath = (workspace: Workspace, uri: string): string => {
   const { datastore, path } = parseDatastoreUri(uri);
   return findDatastore(workspace, datastore, uri).localPath(path);
 };
-
-/** Moves the finished outputs to where the graph wants them. */
-async function publishOutputs(workspace: Workspace, runId: string, step: Step, folder: string, redone: boolean) {
-  const outputs: Record<string, StepOutput> = {};
-  for (const [name, template] of Object.entries(step.outputs)) {
-    const path = template.replaceAll('${{name}}', runId);
-    const at = parseDatastoreUri(path);
-    const datastore = findDatastore(workspace, at.datastore, path);
-    const replace = step.replace || redone;
-    const { sha256, bytes } = await datastore.publish(join(folder, name), at.path, { replace });
-    outputs[name] = { path, sha256, bytes };
-  }
-  return outputs;
-}

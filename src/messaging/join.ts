@@ -1,0 +1,95 @@
+/**
+ * @file The orchestrator's side of joining: answers requests as long as it runs. An invitation is used up by the first keys that come with
+ * it; the same keys again get the same answer, for the answer may have been lost.
+ */
+import type { KeyObject } from 'node:crypto';
+import type { KeyPair } from '@nats-io/nkeys';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import { FedradError, fail } from '../base/index.ts';
+import { type JoinAnswer, type JoinRequest, readJoinRequest } from './join-messages.ts';
+import { userJwt } from './jwt.ts';
+import { fingerprint, publicFromText } from './keys.ts';
+import { invitationInbox, siloPermissions } from './permissions.ts';
+import { seal } from './seal.ts';
+import { type Silo, type SiloFile, type SiloFiles, siloOf } from './silos.ts';
+import { joinSubject } from './subjects.ts';
+
+export interface JoinDesk {
+  readonly files: SiloFiles;
+  readonly account: KeyPair;
+  readonly signingKey: KeyObject;
+  readonly now: () => Date;
+  /** After a hospital has joined for the first time with an invitation. */
+  readonly onJoined: (silo: Silo) => void;
+}
+
+/** Answers until it is closed; closing waits for the request in hand. */
+export function answerJoins(connection: NatsConnection, desk: JoinDesk): { close(): Promise<void> } {
+  const subscription = connection.subscribe(joinSubject('*'));
+  const answered = (async () => {
+    for await (const message of subscription) await answer(message, desk);
+  })();
+  return {
+    close: async () => {
+      if (!connection.isClosed()) await subscription.drain();
+      await answered;
+    },
+  };
+}
+
+async function answer(message: Msg, desk: JoinDesk): Promise<void> {
+  const invitation = message.subject.slice(joinSubject('').length);
+  // An answer goes to the inbox of that invitation: the orchestrator may publish anywhere, and is nobody's deputy.
+  if (!message.reply?.startsWith(`${invitationInbox(invitation)}.`)) return;
+  const reply = await decide(message.data, invitation, desk).catch((error: unknown): JoinAnswer => {
+    if (!(error instanceof FedradError)) throw error;
+    return { kind: 'refused', invitation, problem: error.problem, remedy: error.remedy ?? 'ask for a new invitation' };
+  });
+  message.respond(seal(reply, desk.signingKey));
+}
+
+async function decide(bytes: Uint8Array, invitation: string, desk: JoinDesk): Promise<JoinAnswer> {
+  const request = readJoinRequest(bytes);
+  if (request.invitation !== invitation) fail('request to join', 'it is for another invitation');
+  let first = false;
+  const file = await desk.files.update(request.compute, async (before) => {
+    if (isMember(before, request)) return before!;
+    checkInvitation(before, request, desk.now());
+    first = true;
+    return { ...before!, state: 'joined', member: await newMember(request, desk) };
+  });
+  if (first) desk.onJoined(siloOf(file));
+  const { userKey, jwt, fingerprint } = file.member!;
+  return { kind: 'joined', invitation, userKey, jwt, fingerprint };
+}
+
+/** Whether these keys joined with this invitation before, and may still be there. */
+const isMember = (file: SiloFile | undefined, { invitation, userKey, signingKey }: JoinRequest): boolean =>
+  (file?.state === 'joined' || file?.state === 'suspended') &&
+  file.member?.invitation === invitation &&
+  file.member.userKey === userKey &&
+  file.member.signingKey === signingKey;
+
+function checkInvitation(file: SiloFile | undefined, { invitation, compute }: JoinRequest, now: Date): void {
+  const where = `invitation of ${compute}`;
+  const remedy = `ask the orchestrator for a new one: fedrad silo invite ${compute}`;
+  if (file?.member?.invitation === invitation) {
+    fail(where, file.state === 'revoked' ? 'it was revoked' : 'it was used already, with other keys', remedy);
+  }
+  if (file?.state !== 'invited' || file.invitation?.id !== invitation) fail(where, 'it is not valid any more', remedy);
+  const { expiresAt } = file!.invitation!;
+  if (now.getTime() > Date.parse(expiresAt)) fail(where, `it expired at ${expiresAt}`, remedy);
+}
+
+async function newMember(request: JoinRequest, { account, signingKey: orchestratorKey, now }: JoinDesk) {
+  const { compute, invitation, userKey, signingKey } = request;
+  return {
+    ...{ invitation, userKey, signingKey },
+    fingerprint: fingerprint({
+      ...{ compute, userKey, orchestratorKey },
+      signingKey: publicFromText(signingKey, 'request to join'),
+    }),
+    jwt: await userJwt(compute, userKey, account, { permissions: siloPermissions(compute) }),
+    joinedAt: now().toISOString(),
+  };
+}
