@@ -225,7 +225,10 @@ test("the server is nobody's deputy: an answer does not go where its asker may n
   const spy = { name: 'spy', deliver_subject: `_INBOX_${OWN}.spy`, ack_policy: 'none' };
   // An object of its own whose content is a request: read back, it would be sent to the reply subject.
   const subject = `$O.${bucket}.C.trick`;
-  await jetstream(translating).publish(subject, JSON.stringify({ stream_name: `OBJ_${updatesBucket(OTHER)}`, config: spy }));
+  await jetstream(translating).publish(
+    subject,
+    JSON.stringify({ stream_name: `OBJ_${updatesBucket(OTHER)}`, config: spy }),
+  );
   const before = await state();
   const heard: string[] = [];
   other.subscribe(`_INBOX_${OTHER}.>`, { callback: (_error, message) => void heard.push(message.subject) });
