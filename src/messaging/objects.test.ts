@@ -1,6 +1,6 @@
 /** @file Objects over a real nats-server: what arrives, what is not sent twice, and what kills and damage do to it. */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
@@ -15,12 +15,10 @@ import { partialPath } from './objects-fetch.ts';
 import { startServer } from './objects-testing.ts';
 import type { Transfer } from './objects-testing-process.ts';
 import { CHUNK_BYTES, chunkSubject, ObjectDamaged, ObjectMissing } from './objects-wire.ts';
+import { MODELS_BUCKET, updatesBucket } from './subjects.ts';
+import { skipWithoutNats, startFederation } from './testing.ts';
 
-const skip =
-  spawnSync('nats-server', ['--version'], { env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` } })
-    .status === 0
-    ? false
-    : 'nats-server is not installed';
+const skip = skipWithoutNats;
 
 async function openFolder(context: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'fedrad-objects-'));
@@ -267,7 +265,7 @@ test('a server that stays away ends the call by idle time, with what to do; a si
   );
   const stop = new AbortController();
   await assert.rejects(
-    objects.put('b', 'run', input, hash, {
+    openObjects(nc).put('b', 'run', input, hash, {
       signal: stop.signal,
       onProgress: (done) => done > 0 && stop.abort(new Error('stop')),
     }),
@@ -277,30 +275,34 @@ test('a server that stays away ends the call by idle time, with what to do; a si
   await assert.rejects(objects.put('b', 'run', input, hash), /sending, run run, bucket b: nothing moved for /);
 });
 
-test('credentials of a hospital send to their own bucket and only read the models', { skip }, async (context) => {
-  const writing = ['$O.own.C.>', '$O.own.M.>', '$JS.API.STREAM.INFO.OBJ_own', '$JS.API.STREAM.PURGE.OBJ_own'];
-  const reading = ['$JS.API.DIRECT.GET.OBJ_own.>', '$JS.API.DIRECT.GET.OBJ_models.>'];
-  const server = await startServer(
-    context,
-    `accounts { A { jetstream: enabled, users: [
-      { user: lead, password: lead }
-      { user: silo, password: silo, permissions: {
-        publish: ${JSON.stringify([...writing, ...reading])}, subscribe: ["_INBOX_silo.>"] } } ] } }`,
-  );
-  const nc = await server.connect({ user: 'lead', pass: 'lead' });
-  for (const bucket of ['own', 'other', 'models']) await prepareBucket(nc, bucket);
+test('a hospital sends to its own bucket, only reads the models, and gets at nothing of another', {
+  skip,
+}, async (context) => {
+  const { federation, hospitals } = await startFederation(context, { silos: 2 });
   const folder = await openFolder(context);
   const model = await makeModel(join(folder, 'model'), 2 * CHUNK_BYTES);
   const hash = await hashContent(model);
-  const lead = openObjects(nc);
-  const silo = openObjects(await server.connect({ user: 'silo', pass: 'silo', inboxPrefix: '_INBOX_silo' }));
-  for (const bucket of ['models', 'other']) await lead.put(bucket, 'run', model, hash);
-  await silo.get('models', 'run', hash, join(folder, 'fetched'));
-  await silo.put('own', 'run', model, hash);
-  await lead.get('own', 'run', hash, join(folder, 'update'));
+  const orchestrator = await federation.connect('test');
+  context.after(() => orchestrator.close());
+  const [own, other] = hospitals.map(({ compute }) => updatesBucket(compute)) as [string, string];
+  for (const bucket of [MODELS_BUCKET, own, other]) await prepareBucket(orchestrator, bucket);
+  const lead = openObjects(orchestrator);
+  for (const bucket of [MODELS_BUCKET, other]) await lead.put(bucket, 'run', model, hash);
+  const connection = await hospitals[0]!.membership.connect('test');
+  context.after(() => connection.close());
+  const silo = openObjects(connection);
+  await silo.get(MODELS_BUCKET, 'run', hash, join(folder, 'fetched'));
+  assert.deepEqual(await hashContent(join(folder, 'fetched')), hash);
+  assert.equal(await silo.has(own, 'run', hash.sha256), false);
+  await silo.put(own, 'run', model, hash);
+  await lead.get(own, 'run', hash, join(folder, 'update'));
   assert.deepEqual(await hashContent(join(folder, 'update')), hash);
+  await silo.forget(own, 'run');
+  assert.equal(await lead.has(own, 'run', hash.sha256), false);
   const refused = /these credentials do not allow publish/;
-  await assert.rejects(silo.get('other', 'run', hash, join(folder, 'x')), refused);
-  await assert.rejects(silo.put('models', 'run2', model, hash), refused);
-  await assert.rejects(silo.forget('models', 'run'), refused);
+  await assert.rejects(silo.get(other, 'run', hash, join(folder, 'x')), refused);
+  await assert.rejects(silo.has(other, 'run', hash.sha256), refused);
+  await assert.rejects(silo.put(MODELS_BUCKET, 'run2', model, hash), refused);
+  await assert.rejects(silo.forget(MODELS_BUCKET, 'run'), refused);
+  assert.equal(await lead.has(MODELS_BUCKET, 'run', hash.sha256), true);
 });
