@@ -71,6 +71,8 @@ export async function prepareStreams(nc: NatsConnection, computes: readonly stri
   const kvm = new Kvm(nc);
   for (const bucket of [AGENTS_BUCKET, RUNS_BUCKET])
     await kvm.create(bucket, { history: 1, storage: StorageType.File, allow_direct: true });
+  // A bucket takes `Nats-Rollup: all`, by which a hospital's heartbeat would remove those of all others.
+  await jsm.streams.update(`KV_${AGENTS_BUCKET}`, { allow_rollup_hdrs: false });
 }
 
 const consumerOf = (compute: string): Partial<ConsumerConfig> => ({
