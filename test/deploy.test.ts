@@ -8,12 +8,14 @@ import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFi
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
+import type { Command } from 'commander';
 import { parseAllDocuments } from 'yaml';
+import { program } from '../src/cli/program.ts';
 
 const root = join(import.meta.dirname, '..');
 const deploy = join(root, 'deploy');
 const read = (path: string): string => readFileSync(join(deploy, path), 'utf8');
-const program = join(root, 'bin', 'fedrad.js');
+const fedrad = program();
 
 // biome-ignore lint/suspicious/noExplicitAny: manifests have as many shapes as kinds; every test says what it looks for.
 type Manifest = any;
@@ -58,32 +60,17 @@ function commandLines(): [where: string, words: string[]][] {
   return found;
 }
 
-const helps = new Map<string, string>();
-function help(command: readonly string[]): string {
-  const key = command.join(' ');
-  let text = helps.get(key);
-  if (text === undefined) {
-    const { stdout, stderr, status } = spawnSync(process.execPath, [program, ...command, '--help'], {
-      encoding: 'utf8',
-      timeout: 60_000,
-    });
-    assert.equal(status, 0, `fedrad ${key} --help: ${stderr}`);
-    text = stdout;
-    helps.set(key, text);
-  }
-  return text;
-}
-
 /** What fedrad does not have of a command line: the command, or options of it. */
 function unknownIn(where: string, words: readonly string[]): string[] {
   const at = words.findIndex((word) => word.startsWith('-'));
-  const command = words.slice(0, at < 0 ? undefined : at);
-  const text = help(command);
-  if (!new RegExp(`^Usage: fedrad.* ${command.at(-1)}\\b`, 'm').test(text)) return [`${where}: fedrad ${command.join(' ')}`];
-  const plain = (option: string): string => option.replaceAll('_', '-');
+  const names = words.slice(0, at < 0 ? undefined : at);
+  let command: Command | undefined = fedrad;
+  for (const name of names) command = command?.commands.find((each) => each.name() === name);
+  if (!command) return [`${where}: fedrad ${names.join(' ')}`];
+  const known = [...command.options.map(({ long }) => long), '--help'];
   return words
-    .filter((word) => word.startsWith('--') && !new RegExp(`${plain(word)}(?![a-z-])`).test(plain(text)))
-    .map((option) => `${where}: fedrad ${command.join(' ')} ${option}`);
+    .filter((word) => word.startsWith('--') && !known.includes(word.replaceAll('_', '-')))
+    .map((option) => `${where}: fedrad ${names.join(' ')} ${option}`);
 }
 
 test('every YAML file is YAML, and no kustomization forgets one', () => {
@@ -219,7 +206,9 @@ test('where steps run, nothing forbids bubblewrap', () => {
     const service = compose(side).services[side];
     for (const option of needed) assert.ok(service.security_opt.includes(option), `${side}: ${option}`);
     assert.deepEqual(service.cap_drop, ['ALL']);
-    const main = podOf(manifests(side).find(({ kind, metadata }) => /Set|Deployment/.test(kind) && metadata.name === side));
+    const main = podOf(
+      manifests(side).find(({ kind, metadata }) => /Set|Deployment/.test(kind) && metadata.name === side),
+    );
     assert.equal(main.hostUsers, false);
     assert.equal(main.containers[0].securityContext.procMount, 'Unmasked');
     assert.equal(main.securityContext.seccompProfile.type, 'Unconfined');
@@ -283,7 +272,7 @@ test('links within RUNBOOK.md lead somewhere', () => {
       .replaceAll(/[^\w\s-]/g, '')
       .replaceAll(' ', '-'),
   );
-  for (const [, anchor] of text.matchAll(/\]\(#([^)]+)\)/g)) assert.ok(slugs.includes(anchor!), anchor);
+  for (const [, anchor] of text.matchAll(/\]\(#([^)]+)\)/g)) assert.ok(slugs.includes(anchor!), anchor!);
 });
 
 test('what the images are built from is in the checkout, and no home is', () => {
@@ -298,7 +287,7 @@ test('what the images are built from is in the checkout, and no home is', () => 
     for (const source of sources!.split(' ').filter((each) => each !== '.')) assert.ok(kept.includes(source), source);
 });
 
-const has = (program: string): boolean => spawnSync(program, ['--version'], { timeout: 10_000 }).status === 0;
+const has = (name: string): boolean => spawnSync(name, ['--version'], { timeout: 10_000 }).status === 0;
 
 test('systemd-analyze finds nothing wrong with the units', {
   skip: has('systemd-analyze') ? false : 'no systemd-analyze (apt install systemd)',
