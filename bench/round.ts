@@ -80,7 +80,7 @@ function cpuSecondsOf(pid: number | undefined): number {
 
 export const benchRound: Bench = async function* ({ tiny, note }) {
   if (!hasServer()) return note('bench round: nats-server is not installed (apt-get install nats-server)');
-  const [elements, rounds] = tiny ? [250_000, 1] : [ELEMENTS, 7];
+  const [elements, rounds] = tiny ? [250_000, 1] : [ELEMENTS, 3];
   const folder = mkdtempSync(join(tmpdir(), 'fedrad-bench-'));
   const port = await freePort();
   const server = startServer(folder, port);
