@@ -38,7 +38,7 @@ export function addOrchestratorInit(group: Command): void {
     .option(
       '--nats-store-gb <n>',
       'how much it may keep (default: 80 % of what is free, at most 64)',
-      integerOption(1, 100_000),
+      integerOption(2, 100_000),
     )
     .option('--san <name...>', 'further names and addresses in its certificate')
     .option('--cert <file>', 'a certificate of your own in PEM (default: one from an authority made here)')
