@@ -1,0 +1,176 @@
+/**
+ * @file A federation as its operators see it: a real nats-server, the orchestrator's service and the hospitals' agents as processes, the
+ * commands as a person types them. What is said of runs whose hospitals are away, late, failing, or cut off.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { skipWithoutNats, startFederation } from '../src/messaging/testing.ts';
+import { program } from './cli.ts';
+
+const WAIT_MS = 120_000;
+const examples = join(import.meta.dirname, '..', 'examples');
+
+interface Shown {
+  readonly id: string;
+  readonly status: string;
+  readonly reason?: string;
+  readonly steps: Record<
+    string,
+    {
+      readonly lost?: true;
+      readonly attempts: readonly { readonly status: string; readonly error?: string }[];
+      readonly outputs: Record<string, { readonly sha256: string }>;
+    }
+  >;
+}
+
+/** Processes of fedrad that end with the test. */
+function processes(t: TestContext) {
+  const start = (home: string, ...args: readonly string[]): ChildProcess => {
+    const child = spawn(process.execPath, [program, '--home', home, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    child.stdout!.resume();
+    child.stderr!.resume();
+    t.after(() => kill(child));
+    return child;
+  };
+  const kill = async (child: ChildProcess): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  };
+  const ok = async (home: string, ...args: readonly string[]): Promise<string> => {
+    const child = spawn(process.execPath, [program, '--home', home, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let [out, problem] = ['', ''];
+    child.stdout!.on('data', (chunk) => {
+      out += chunk;
+    });
+    child.stderr!.on('data', (chunk) => {
+      problem += chunk;
+    });
+    const [code] = await once(child, 'close');
+    assert.equal(code, 0, `fedrad ${args.join(' ')}\n${out}\n${problem}`);
+    return out;
+  };
+  return { start, kill, ok };
+}
+
+test('a federation whose hospitals come late, stay away, fail and are cut off', {
+  skip: skipWithoutNats,
+}, async (t) => {
+  const federation = await startFederation(t);
+  const { home, hospitals, folder } = federation;
+  const { start, kill, ok } = processes(t);
+  const orchestrator = () => start(home, 'orchestrator', 'start', '--http', '127.0.0.1:0');
+  const agent = (silo: number) => start(hospitals[silo]!.home, 'agent');
+  const config = async (name: string, more: string): Promise<string> => {
+    const text = await readFile(join(examples, 'pneumonia', 'config.yaml'), 'utf8');
+    const file = join(folder, `${name}.yaml`);
+    const small = '  image_size: 16\n  channels: [8]\n  hidden: 32\n';
+    await writeFile(file, `${text.replace('  epochs: 5', '  epochs: 1')}${small}${more}`);
+    return file;
+  };
+  const show = async (id: string): Promise<Shown> => JSON.parse(await ok(home, 'run', 'show', id, '--json')) as Shown;
+  /** Waits until the run is as wanted. */
+  const until = async (id: string, wanted: (run: Shown) => boolean): Promise<Shown> => {
+    let run = await show(id);
+    for (const deadline = performance.now() + WAIT_MS; !wanted(run); run = await show(id)) {
+      if (performance.now() > deadline) throw new Error(`waited ${WAIT_MS} ms: ${JSON.stringify(run).slice(0, 3000)}`);
+      await sleep(300);
+    }
+    return run;
+  };
+  const isOver = ({ status }: Shown): boolean => ['COMPLETED', 'FAILED', 'CANCELED'].includes(status);
+  const submit = async (file: string): Promise<string> =>
+    (JSON.parse(await ok(home, 'submit', 'pneumonia', '--config', file, '--json')) as { id: string }).id;
+  const modelOf = (run: Shown): string => run.steps['iteration_2_aggregation']!.outputs['aggregated_output']!.sha256;
+
+  let service = orchestrator();
+  const agents = [agent(0), agent(1), agent(2)];
+  const upload = join(folder, 'upload.yaml');
+  const uploadText = await readFile(join(examples, 'upload-data', 'config.yaml'), 'utf8');
+  await writeFile(upload, `${uploadText}\ndata: {source: "phantom:24", phantom_size: 32}\n`);
+  await ok(home, 'submit', 'upload-data', '--example', 'PNEUMONIA', '--config', upload, '--wait');
+  let reference = '';
+
+  await t.test('a run waits for a hospital that is away, says so, and goes on when it comes', async () => {
+    await kill(agents[2]!);
+    const id = await submit(await config('waits', ''));
+    const waiting = await until(id, ({ status }) => status === 'WAITING');
+    assert.match(waiting.reason!, /silo2_preparation: silo2-01 was last heard of 20/);
+    agents[2] = agent(2);
+    const ended = await until(id, isOver);
+    assert.equal(ended.status, 'COMPLETED', ended.reason);
+    reference = modelOf(ended);
+  });
+
+  await t.test('the orchestrator, killed with -9 while hospitals train, goes on to the same bits', async () => {
+    const id = await submit(await config('killed', ''));
+    await until(id, ({ steps }) => steps['iteration_1_silo0_training'] !== undefined);
+    await kill(service);
+    service = orchestrator();
+    const ended = await until(id, isOver);
+    assert.equal(ended.status, 'COMPLETED', ended.reason);
+    assert.equal(modelOf(ended), reference);
+  });
+
+  await t.test('a canceled run stops at the hospitals', async () => {
+    const file = await config('canceled', '');
+    await writeFile(file, (await readFile(file, 'utf8')).replace('  epochs: 1', '  epochs: 3000'));
+    const id = await submit(file);
+    await until(id, ({ steps }) => steps['iteration_1_silo0_training'] !== undefined);
+    await ok(home, 'run', 'cancel', id);
+    assert.equal((await show(id)).status, 'CANCELED');
+    const isFree = async (): Promise<boolean> =>
+      (JSON.parse(await ok(hospitals[0]!.home, 'agent', 'status', '--json')) as { running: unknown[] }).running
+        .length === 0;
+    for (const deadline = performance.now() + WAIT_MS; !(await isFree()); await sleep(300))
+      assert.ok(performance.now() < deadline, 'the step goes on at the hospital');
+  });
+
+  await t.test('with enough others the round goes on without one that is late, and the run says so', async () => {
+    await kill(agents[2]!);
+    const more = '  min_silos: 2\n  round_deadline_minutes: 0.4\n  suspend_after: 100\n';
+    const id = await submit(await config('late', more));
+    const degraded = await until(id, (run) => run.status === 'DEGRADED' || isOver(run));
+    assert.equal(degraded.status, 'DEGRADED', degraded.reason);
+    const ended = await until(id, isOver);
+    assert.equal(ended.status, 'COMPLETED', ended.reason);
+    assert.match(ended.steps['silo2_preparation']!.attempts[0]!.error!, /no result of silo2-01 within 24 s/);
+    assert.notEqual(modelOf(ended), reference);
+    agents[2] = agent(2);
+  });
+
+  await t.test('a hospital that fails again and again is suspended, shown, and taken up again', async () => {
+    const raw = join(hospitals[1]!.home, 'agent', 'datastores', 'datastore_silo1', 'federated_learning');
+    await rm(raw, { recursive: true });
+    const id = await submit(await config('suspended', '  min_silos: 2\n  suspend_after: 1\n'));
+    const ended = await until(id, isOver);
+    assert.equal(ended.status, 'COMPLETED', ended.reason);
+    const list = async () =>
+      JSON.parse(await ok(home, 'silo', 'list', '--json')) as { compute: string; state: string }[];
+    assert.equal((await list()).find(({ compute }) => compute === 'silo1-01')!.state, 'suspended');
+    await ok(home, 'silo', 'resume', 'silo1');
+    assert.equal((await list()).find(({ compute }) => compute === 'silo1-01')!.state, 'joined');
+  });
+
+  await t.test(
+    'a revoked hospital is cut off while it works; with too few others the run fails and says why',
+    async () => {
+      const file = await config('revoked', '');
+      await writeFile(file, (await readFile(file, 'utf8')).replace('  epochs: 1', '  epochs: 3000'));
+      await ok(home, 'submit', 'upload-data', '--example', 'PNEUMONIA', '--config', upload, '--wait');
+      const id = await submit(file);
+      await until(id, ({ steps }) => steps['iteration_1_silo2_training'] !== undefined);
+      await ok(home, 'silo', 'revoke', 'silo2');
+      const ended = await until(id, isOver);
+      assert.equal(ended.status, 'FAILED');
+      assert.match(ended.reason!, /iteration_1_silo2_training: silo2-01 is revoked/);
+    },
+  );
+});
