@@ -100,6 +100,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   for (const name of membership.datastores)
     datastores.set(name, await openDirectoryDatastore(name, paths.datastore(name)));
 
+  log.info(`agent of ${compute} (${membership.workspaceName}): ${concurrency} at once on ${cores} cores`, {
+    sandbox: options.sandbox,
+    version: options.version,
+  });
   const metrics = openMetrics();
   const link = openLink(() => membership.connect(`fedrad agent ${compute}`), log);
   const [stopping, draining] = [new AbortController(), new AbortController()];
@@ -235,10 +239,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     lock.release();
     log.info('stopped');
   };
-  log.info(`agent of ${compute} (${membership.workspaceName}): ${concurrency} at once on ${cores} cores`, {
-    sandbox: options.sandbox,
-    version: options.version,
-  });
   const ended = finish();
   return {
     ...{ registry: metrics.registry, status, drain, ended },
