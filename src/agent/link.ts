@@ -14,7 +14,7 @@ export interface Link {
   connection(signal: AbortSignal): Promise<NatsConnection>;
   /** The open connection, if it is connected. */
   now(): NatsConnection | undefined;
-  /** Called after each connection and reconnection, and now where it is connected. */
+  /** Called after each connection and reconnection, and now where it is connected already. */
   onUp(listener: () => void): void;
   /** Sends what is buffered, at most for {@link CLOSE_TIMEOUT_MS}, and closes. */
   close(): Promise<void>;

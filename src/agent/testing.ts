@@ -174,7 +174,7 @@ export async function openOrchestrator(
   });
   const kvm = new Kvm(connection);
   const agents = await kvm.create(AGENTS_BUCKET);
-  const runs = await kvm.create(RUNS_BUCKET);
+  const runs = await kvm.create(RUNS_BUCKET, { allow_direct: true });
   for (const bucket of [MODELS_BUCKET, updatesBucket(COMPUTE)]) await prepareBucket(connection, bucket);
   const objects = openObjects(connection);
 
@@ -254,7 +254,7 @@ export async function openOrchestrator(
 }
 
 /** Asks until there is an answer, at most for {@link WAIT_MS}. */
-export async function poll<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+async function poll<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
   for (const deadline = performance.now() + WAIT_MS; performance.now() < deadline; await sleep(POLL_MS)) {
     const answer = await ask();
     if (answer !== undefined) return answer;

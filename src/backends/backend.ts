@@ -25,6 +25,7 @@ export type RunUpdate =
       readonly total: number;
       readonly text: string;
     }
+  | { readonly kind: 'step-waiting'; readonly step: Step; readonly reason?: string }
   | { readonly kind: 'step-finished'; readonly step: Step; readonly seconds: number }
   | { readonly kind: 'step-failed'; readonly step: Step; readonly error: string; readonly retryInMs?: number }
   | { readonly kind: 'step-skipped'; readonly step: Step; readonly because: string };

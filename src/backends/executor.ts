@@ -9,6 +9,8 @@ export interface Attempt {
   readonly step: Step;
   /** Counts from 1, over all processes that ran the run: no two attempts of a step have the same. */
   readonly attempt: number;
+  /** When it first started: before a crash of the process that runs the run, it may be. */
+  readonly startedAt: Date;
   readonly threads: number;
   /** The inputs that are there. */
   readonly inputs: readonly string[];
@@ -17,6 +19,8 @@ export interface Attempt {
   readonly redone: boolean;
   readonly signal: AbortSignal;
   readonly onMessage: (message: StepMessage) => void;
+  /** Why the step cannot go on, or undefined when it goes on again. */
+  readonly onWaiting: (reason: string | undefined) => void;
 }
 
 export type AttemptEnd =

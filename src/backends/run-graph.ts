@@ -44,7 +44,7 @@ export async function runGraph(options: RunGraphOptions, executor: Executor): Pr
   checkKernels(runId, before, kernels);
   const { sandbox, cores } = executor;
   append({ type: 'started', pid: process.pid, sandbox, cores, ...(kernels === undefined ? {} : { kernels }) });
-  const lost = new Map<string, string>();
+  const lost = earlierLosses(before);
   const running = new Map<string, { step: Step; threads: number; ended: Promise<void> }>();
   let fatal: string | undefined;
   const stop = new AbortController();
@@ -59,6 +59,7 @@ export async function runGraph(options: RunGraphOptions, executor: Executor): Pr
   checkCanceled();
   const poll = setInterval(checkCanceled, CANCEL_POLL_MS);
   const ends = endsByStep(before);
+  const begun = beginnings(before);
   const { finished, damaged } = await earlierOutputs(executor, before);
   onUpdate({ kind: 'run-started', steps: graph.steps.length, finished: finished.size, sandbox, cores });
   const lose = (step: Step, reason: string): void => {
@@ -103,15 +104,23 @@ export async function runGraph(options: RunGraphOptions, executor: Executor): Pr
           append({ step: step.id, ...metric, ...(iteration === undefined ? {} : { iteration }) });
         }
       };
-      const failed = (error: string, logTail: readonly string[], again: boolean): void => {
+      const onWaiting = (reason: string | undefined): void => {
+        append({ type: 'step-waiting', step: step.id, ...(reason === undefined ? {} : { reason }) });
+        onUpdate({ kind: 'step-waiting', step, ...(reason === undefined ? {} : { reason }) });
+      };
+      const failed = (error: string, logTail: readonly string[], then: 'again' | 'lost'): void => {
         ends.set(step.id, attempt);
-        append({ type: 'step-failed', step: step.id, attempt, error, logTail: [...logTail] });
+        const again = then === 'again';
+        append({
+          ...{ type: 'step-failed', step: step.id, attempt, error, logTail: [...logTail] },
+          ...(again ? {} : { lost: true }),
+        });
         const retryInMs = RETRY_DELAY_MS * tries;
         onUpdate({ kind: 'step-failed', step, error, ...(again ? { retryInMs } : {}) });
       };
       const end = await runAttempt(executor, {
-        ...{ runId, step, attempt, threads, inputs, finished },
-        ...{ redone: damaged.has(step.id), signal: stopped, onMessage },
+        ...{ runId, step, attempt, startedAt: begun.get(`${step.id} ${attempt}`) ?? now(), threads, inputs, finished },
+        ...{ redone: damaged.has(step.id), signal: stopped, onMessage, onWaiting },
       });
       switch (end.kind) {
         case 'aborted':
@@ -127,8 +136,9 @@ export async function runGraph(options: RunGraphOptions, executor: Executor): Pr
         }
         case 'inputs-lost': {
           const producers = producersOf(step, end.inputs);
-          failed(`outputs of ${producers.join(', ')} are gone or damaged`, [], false);
-          if (producers.length === 0 || attempt > MAX_REDONE) return lose(step, 'its inputs were lost again and again');
+          const hopeless = producers.length === 0 || attempt > MAX_REDONE;
+          failed(`outputs of ${producers.join(', ')} are gone or damaged`, [], hopeless ? 'lost' : 'again');
+          if (hopeless) return lose(step, 'its inputs were lost again and again');
           for (const id of producers) {
             finished.delete(id);
             damaged.add(id);
@@ -136,11 +146,11 @@ export async function runGraph(options: RunGraphOptions, executor: Executor): Pr
           return;
         }
         case 'refused':
-          failed(end.error, end.logTail, false);
+          failed(end.error, end.logTail, 'lost');
           return lose(step, end.error);
         case 'crashed': {
           const again = tries < MAX_ATTEMPTS;
-          failed(end.error, end.logTail, again);
+          failed(end.error, end.logTail, again ? 'again' : 'lost');
           if (!again) return lose(step, crashReason(end.error, end.logTail));
         }
       }
@@ -236,6 +246,27 @@ function endsByStep(events: readonly RunEvent[]): Map<string, number> {
     ends.set(event.step, Math.max(ends.get(event.step) ?? 0, event.attempt));
   }
   return ends;
+}
+
+/** When each attempt first started, by step and number. */
+function beginnings(events: readonly RunEvent[]): Map<string, Date> {
+  const begun = new Map<string, Date>();
+  for (const event of events) {
+    if (event.type !== 'step-started') continue;
+    const key = `${event.step} ${event.attempt}`;
+    if (!begun.has(key)) begun.set(key, new Date(event.at));
+  }
+  return begun;
+}
+
+/** Steps that were lost before a crash: the run goes on without them, as it did. After an end they are tried again. */
+function earlierLosses(events: readonly RunEvent[]): Map<string, string> {
+  const lost = new Map<string, string>();
+  for (const event of events) {
+    if (event.type === 'finished') lost.clear();
+    if (event.type === 'step-failed' && event.lost) lost.set(event.step, event.error);
+  }
+  return lost;
 }
 
 /** Outputs of the steps that finished earlier and are still what they were, and the steps whose outputs have changed since. */

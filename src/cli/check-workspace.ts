@@ -44,14 +44,26 @@ export async function checkPneumoniaConfig(
   checkShares(shares);
 }
 
-/** Computes and datastores exist and fit together, and so does what is to be uploaded from this machine. */
+/** What cannot be done where the hospitals' data stay apart. */
+export function checkAcross(config: PneumoniaConfig, file: string): void {
+  if (config.training_parameters.baselines.includes('pooled')) {
+    fail(
+      `${file}: training_parameters.baselines`,
+      'pooled needs the data of all hospitals in one place, and here they stay apart',
+      'leave pooled out',
+    );
+  }
+}
+
+/** Computes and datastores exist and fit together, and so does what is to be uploaded from this machine (not `across` hospitals: there from theirs). */
 export async function checkUploadConfig(
   config: UploadConfig,
   graph: Graph,
   workspace: Workspace,
   file: string,
+  across = false,
 ): Promise<void> {
-  for (const input of graph.steps.flatMap(({ inputs }) => Object.values(inputs))) {
+  for (const input of across ? [] : graph.steps.flatMap(({ inputs }) => Object.values(inputs))) {
     if (input.from !== 'local') continue;
     await access(input.path).catch((cause: unknown) =>
       fail(

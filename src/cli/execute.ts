@@ -3,9 +3,10 @@ import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { detectSandbox, localBackend, type Outcome } from '../backends/index.ts';
+import { detectSandbox, localBackend, natsBackend, type Outcome } from '../backends/index.ts';
 import { fail } from '../base/index.ts';
 import { describeTorch, findTorch } from '../components/index.ts';
+import { type Federation, hasFederation, openFederation } from '../messaging/index.ts';
 import { type Graph, graphHash } from '../pipelines/index.ts';
 import { openWorkspace, type RunHistory } from '../workspace/index.ts';
 import { describeKernels } from './describe-kernels.ts';
@@ -19,6 +20,15 @@ export interface ExecuteOptions {
   readonly cores?: number;
   /** Without progress lines. */
   readonly quiet?: boolean;
+  /** Ends the run so that it can be resumed; by default Ctrl-C does. */
+  readonly signal?: AbortSignal;
+  /** A connection that is there already, to a workspace across hospitals. */
+  readonly link?: FederationLink;
+}
+
+export interface FederationLink {
+  readonly federation: Federation;
+  readonly nc: Awaited<ReturnType<Federation['connect']>>;
 }
 
 /** Runs what is left of a run and returns how it ended; Ctrl-C interrupts it so that it can be resumed. */
@@ -37,28 +47,34 @@ export async function executeRun(
     fail(runFiles(home, runId).graph, 'it is not the graph that was submitted: its hash differs', 'submit again');
   }
   const workspace = await openWorkspace(home, { workspaceName: run.workspace });
-  const torch = trainsInPytorch(graph) ? await findTorch(`run ${runId}`, { home }) : undefined;
+  const across = await hasFederation(home, run.workspace);
+  // Across hospitals Python is theirs.
+  const torch = trainsInPytorch(graph) && !across ? await findTorch(`run ${runId}`, { home }) : undefined;
   const sandbox = detectSandbox();
   if (torch && sandbox !== 'bubblewrap')
     console.error('note: without bubblewrap Python is not confined: it can read what you can (apt install bubblewrap)');
-  const backend = localBackend({
+  const local = {
     workspace,
     history,
-    runFolder: (id) => runFolder(home, id),
+    runFolder: (id: string) => runFolder(home, id),
     sandbox,
     stepProgram: join(programFolder, 'fedrad-step.js'),
     ...(options.cores === undefined ? {} : { cores: options.cores }),
     kernels: [await describeKernels(), ...(torch ? [describeTorch(torch)] : [])].join('; '),
     ...(torch ? { torch } : {}),
     now: () => new Date(),
-  });
+  };
   const interrupt = new AbortController();
   const onSignal = (): void => interrupt.abort();
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+  if (!options.signal) process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   const progress = progressPrinter(process.stderr, () => performance.now());
+  const onProblem = (text: string): void => console.error(`note: ${text}`);
+  let link: FederationLink | undefined;
   try {
+    link = across ? (options.link ?? (await connectFederation(home, run.workspace))) : undefined;
+    const backend = link ? natsBackend({ ...local, ...link, onProblem }) : localBackend(local);
     const outcome = await backend.execute(runId, graph, {
-      signal: interrupt.signal,
+      signal: options.signal ?? interrupt.signal,
       onUpdate: options.quiet ? () => {} : progress.update,
     });
     progress.end();
@@ -68,14 +84,23 @@ export async function executeRun(
     return outcome;
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    if (!options.link) await link?.nc.close();
   }
+}
+
+async function connectFederation(home: string, workspace: string): Promise<FederationLink> {
+  const federation = await openFederation(home, workspace);
+  return { federation, nc: await federation.connect('run') };
 }
 
 const trainsInPytorch = ({ steps }: Graph): boolean =>
   steps.some(({ component }) => component === 'train-in-silo-pytorch');
 
+/** Held by `fedrad orchestrator start` as long as it lives. */
+export const daemonLock = (home: string, workspace: string): string => join(home, 'locks', `orchestrator-${workspace}`);
+
 /** Runs it in a process of its own that outlives this one. */
-export function executeInBackground(home: string, runId: string, { cores }: ExecuteOptions): void {
+export function executeInBackground(home: string, runId: string, { cores }: { readonly cores?: number }): void {
   const log = openSync(runFiles(home, runId).runnerLog, 'a', 0o600);
   const args = [join(programFolder, 'fedrad.js'), '--home', home, 'run', 'resume', runId];
   if (cores !== undefined) args.push('--cores', String(cores));

@@ -53,6 +53,11 @@ export function progressPrinter(out: NodeJS.WriteStream, now: () => number): Pro
           say(`          ${update.step.id}: ${step.text}`);
           break;
         }
+        case 'step-waiting':
+          say(
+            `${update.reason === undefined ? 'goes on  ' : 'waiting  '} ${update.step.id}${update.reason === undefined ? '' : `: ${update.reason}`}`,
+          );
+          break;
         case 'step-finished':
           running.delete(update.step.id);
           finished += 1;

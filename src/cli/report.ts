@@ -148,6 +148,8 @@ const STATUS = {
   FAILED: 'failed',
   CANCELED: 'cancelled',
   RUNNING: 'running',
+  WAITING: 'running',
+  DEGRADED: 'running',
   QUEUED: 'running',
 } as const;
 

@@ -204,7 +204,7 @@ function currentStatus(
   return isOver(status) || starting || history.isLocked(id) ? status : 'INTERRUPTED';
 }
 
-const isOver = (status: string): boolean => status !== 'RUNNING' && status !== 'QUEUED';
+const isOver = (status: string): boolean => ['COMPLETED', 'FAILED', 'CANCELED', 'INTERRUPTED'].includes(status);
 
 /** Waits until the process that runs it has let it go. */
 async function waitUntilFree(history: RunHistory, runId: string): Promise<void> {

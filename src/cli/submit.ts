@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
+import { hasFederation } from '../messaging/index.ts';
 import {
   type Graph,
   type PneumoniaConfig,
@@ -15,16 +16,18 @@ import {
 } from '../pipelines/index.ts';
 import {
   hasWorkspaces,
+  isHeld,
   openRunHistory,
   openWorkspace,
   type Workspace,
   type WorkspaceName,
 } from '../workspace/index.ts';
 import { checkTrainers } from './check-trainers.ts';
-import { checkPneumoniaConfig, checkUploadConfig } from './check-workspace.ts';
+import { checkAcross, checkPneumoniaConfig, checkUploadConfig } from './check-workspace.ts';
 import { homeOf, printJson, table } from './context.ts';
 import { createRun } from './create-run.ts';
-import { executeInBackground, executeRun, tellOutcome } from './execute.ts';
+import { daemonLock, executeInBackground, executeRun, tellOutcome } from './execute.ts';
+import { followRun } from './follow-run.ts';
 import { integerOption, type NamedWorkspace, workspaceName, workspaceOptions } from './options.ts';
 
 export interface SubmitOptions extends NamedWorkspace {
@@ -67,7 +70,12 @@ export function addSubmitCommands(root: Command): void {
       submit(options, homeOf(command), 'upload-data', (text, file) => {
         const config = parseConfig(text, uploadConfigSchema, file);
         const graph = uploadGraph(config, options.example, process.cwd());
-        return { aml: config.aml, graph, check: (workspace) => checkUploadConfig(config, graph, workspace, file) };
+        return {
+          aml: config.aml,
+          graph,
+          check: async (workspace) =>
+            checkUploadConfig(config, graph, workspace, file, await isAcross(homeOf(command), workspace)),
+        };
       }),
     );
   submitOptions(group.command('pneumonia'))
@@ -84,13 +92,18 @@ export function addSubmitCommands(root: Command): void {
           aml: config.aml,
           graph: pneumoniaGraph(config),
           check: async (workspace) => {
-            await checkPneumoniaConfig(config, workspace, file, options.offline ?? false);
-            if (!options.offline) await checkTrainers(config, file, homeOf(command));
+            const across = await isAcross(homeOf(command), workspace);
+            await checkPneumoniaConfig(config, workspace, file, across || (options.offline ?? false));
+            if (across) checkAcross(config, file);
+            else if (!options.offline) await checkTrainers(config, file, homeOf(command));
           },
         };
       }),
     );
 }
+
+const isAcross = (home: string, { description }: Workspace): Promise<boolean> =>
+  hasFederation(home, description.workspaceName);
 
 const submitOptions = (command: Command): Command =>
   workspaceOptions(command)
@@ -159,13 +172,15 @@ async function submitGraph(
   const id = await createRun(home, history, graph, config, workspace.description.workspaceName);
   if (!options.json)
     console.log(`Submitted run ${id} (${experiment}) to workspace ${workspace.description.workspaceName}.`);
+  // Where the orchestrator's service runs it takes the run by itself.
+  const served = isHeld(daemonLock(home, workspace.description.workspaceName));
   if (!options.wait) {
-    executeInBackground(home, id, options);
+    if (!served) executeInBackground(home, id, options);
     if (options.json) printJson({ id, experiment, pipeline, status: 'QUEUED' });
     else console.log(`Next: fedrad run show ${id}; fedrad run logs ${id} --follow`);
     return undefined;
   }
-  const outcome = await executeRun(home, history, id, options);
+  const outcome = served ? await followRun(history, id) : await executeRun(home, history, id, options);
   if (!options.json) return tellOutcome(home, id, pipeline, outcome);
   printJson({ id, experiment, pipeline, ...outcome });
   return outcome.status === 'COMPLETED' ? 0 : 1;

@@ -4,7 +4,13 @@
  */
 import { isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AuthorizationError, jwtAuthenticator, type NatsConnection, NatsConnectionImpl } from '@nats-io/transport-node';
+import {
+  AuthorizationError,
+  jwtAuthenticator,
+  type NatsConnection,
+  NatsConnectionImpl,
+  PermissionViolationError,
+} from '@nats-io/transport-node';
 import { fail, messageOf } from '../base/index.ts';
 import { type Dial, type DialingOptions, dialWebSocket, useTransport } from './transport.ts';
 
@@ -26,6 +32,8 @@ export interface ConnectOptions {
   readonly name: string;
   /** Where replies arrive; the permissions of a hospital allow one prefix only. */
   readonly inboxPrefix?: string;
+  /** Where what is published to a subject goes (default: there). */
+  readonly translate?: (subject: string) => string;
   /** How long the first connect may take in all, in ms (default 30 s). */
   readonly waitMs?: number;
   /** Back-off between tries, in ms (defaults 250 and 5000); jittered by half. */
@@ -60,7 +68,8 @@ export async function connectMessaging(options: ConnectOptions): Promise<NatsCon
   for (let tries = 0; ; tries++) {
     const way = ways[tries % ways.length]!;
     try {
-      return bounded(await NatsConnectionImpl.connect(natsOptions(way, options, deadline - performance.now())), way);
+      const connection = await NatsConnectionImpl.connect(natsOptions(way, options, deadline - performance.now()));
+      return bounded(connection, way, options.translate);
     } catch (error) {
       if (error instanceof AuthorizationError) {
         fail(way, 'nats-server refuses these credentials', 'were they revoked? fedrad silo list', error);
@@ -120,15 +129,28 @@ function backOff(minMs = 250, maxMs = 5_000) {
   };
 }
 
-/** Makes publishing throw where the network takes too little. */
-function bounded(connection: NatsConnection, way: string): NatsConnection {
+/** Makes publishing throw where the network takes too little, and translate its subjects. */
+function bounded(
+  connection: NatsConnection,
+  way: string,
+  translate = (subject: string): string => subject,
+): NatsConnection {
   const { protocol } = connection as NatsConnectionImpl;
   const publish = protocol.publish.bind(protocol);
   protocol.publish = (subject, payload, options) => {
     if (pendingBytes(connection) > MAX_PENDING_BYTES) {
       fail(way, `${MAX_PENDING_BYTES >> 20} MB wait to be sent`, 'the connection is down or too slow; try again later');
     }
-    publish(subject, payload, options);
+    publish(translate(subject), payload, options);
+  };
+  // The server refuses the translated subject; the client looks for a request of the other one, which would wait for its time to run out.
+  const { muxSubscriptions } = protocol;
+  const handleError = muxSubscriptions.handleError.bind(muxSubscriptions);
+  muxSubscriptions.handleError = (ofInbox, error) => {
+    const { message, operation, subject, queue } = error;
+    const asked = muxSubscriptions.all().find(({ requestSubject }) => translate(requestSubject) === subject);
+    const { requestSubject = subject } = asked ?? {};
+    return handleError(ofInbox, new PermissionViolationError(message, operation, requestSubject, queue));
   };
   return connection;
 }

@@ -31,9 +31,7 @@ export const federationSchema = z.strictObject({
       ca: z.string().exactOptional(),
     }),
   ]),
-  /** Public keys. */
-  operator: z.string(),
-  account: z.string(),
+  /** Its public key. */
   systemAccount: z.string(),
 });
 
@@ -46,9 +44,7 @@ export const federationPaths = (folder: string) => ({
   serverConfig: join(folder, 'nats-server.conf'),
   operatorJwt: join(folder, 'operator.jwt'),
   keys: {
-    operator: join(folder, 'keys', 'operator.nk'),
-    account: join(folder, 'keys', 'account.nk'),
-    system: join(folder, 'keys', 'system.nk'),
+    folder: join(folder, 'keys'),
     signing: join(folder, 'keys', 'signing.pem'),
     authority: join(folder, 'keys', 'ca.pem'),
     server: join(folder, 'keys', 'server.pem'),

@@ -15,6 +15,7 @@ import {
   type Workspace,
   writeFileAtomic,
 } from '../workspace/index.ts';
+import { accountJwts, readAccounts } from './accounts.ts';
 import { connectMessaging } from './connect.ts';
 import {
   type FederationDescription,
@@ -25,11 +26,11 @@ import {
 } from './federation-files.ts';
 import { computeName, invitationLine } from './invitation.ts';
 import { answerJoins } from './join.ts';
-import { accountJwt, userJwt } from './jwt.ts';
-import { publicText, readNKey, readSigningKey, seedText } from './keys.ts';
+import { userJwt } from './jwt.ts';
+import { publicText, readSigningKey, seedText } from './keys.ts';
 import { invitationPermissions } from './permissions.ts';
 import { serverConfigOf } from './server-files.ts';
-import { openSiloFiles, revocations, type Silo, type SiloFile, type SiloFiles, siloOf } from './silos.ts';
+import { openSiloFiles, type Silo, type SiloFile, type SiloFiles, siloOf } from './silos.ts';
 
 export interface Invited {
   readonly compute: string;
@@ -44,7 +45,7 @@ export interface Federation {
   readonly websocketUrl?: string;
   /** nats-server.conf of this federation. */
   readonly serverConfigFile: string;
-  /** As the orchestrator, with all rights in the account. Waits up to `waitMs` (default 30 s). */
+  /** As the orchestrator, with all rights in the account that holds the streams. Waits up to `waitMs` (default 30 s). */
   connect(name: string, options?: { readonly waitMs?: number }): Promise<NatsConnection>;
   /** Ed25519, private: what the orchestrator seals. */
   readonly signingKey: KeyObject;
@@ -58,8 +59,8 @@ export interface Federation {
   resume(compute: string): Promise<void>;
   /** Cuts a hospital off at once and for ever; `cut` is false where nats-server could not be reached, and why. */
   revoke(compute: string, reason: string): Promise<{ readonly cut: boolean; readonly problem?: string }>;
-  /** Tells nats-server who is revoked. {@link answerJoins} does it too. */
-  publishAccount(): Promise<void>;
+  /** Tells nats-server who is revoked, of these computes (default all): what it missed while it was away. */
+  publishAccounts(computes?: readonly string[]): Promise<void>;
   /** Answers hospitals that want to join, as long as it is not closed. `onJoined` hears of each new one. */
   answerJoins(connection: NatsConnection, onJoined?: (silo: Silo) => void): { close(): Promise<void> };
 }
@@ -93,10 +94,9 @@ export async function openFederation(
   }
   const paths = federationPaths(federationFolder(home, workspaceName));
   const description = await readStoredJson(paths.description, federationSchema);
-  const [account, operator, system, signingKey, ca] = await Promise.all([
-    readNKey(paths.keys.account, 'A'),
-    readNKey(paths.keys.operator, 'O'),
-    readNKey(paths.keys.system, 'A'),
+  const silos = [...workspace.computes.values()].filter(({ role }) => role === 'silo').map(({ name }) => name);
+  const [accounts, signingKey, ca] = await Promise.all([
+    readAccounts(paths.keys.folder, silos),
     readSigningKey(paths.keys.signing),
     authorityOf(description, paths.ca),
   ]);
@@ -113,47 +113,47 @@ export async function openFederation(
     });
   };
 
-  const publishAccount = async (): Promise<void> => {
-    const jwt = await accountJwt(workspaceName, account, operator, revocations(await files.list()));
+  const publishAccounts = async (computes: readonly string[] = silos): Promise<void> => {
+    const jwts = await accountJwts(workspaceName, accounts, await files.list());
     // For a server that starts anew.
-    await writeFileAtomic(
-      paths.serverConfig,
-      await serverConfigOf(description, paths, workspaceName, { account: jwt, system, operator }),
-    );
-    const connection = await connectAs(system, 'fedrad accounts', PUSH_TIMEOUT_MS);
+    await writeFileAtomic(paths.serverConfig, serverConfigOf(description, paths, workspaceName, jwts));
+    const connection = await connectAs(accounts.system, 'fedrad accounts', PUSH_TIMEOUT_MS);
     try {
-      const reply = await connection.request('$SYS.REQ.CLAIMS.UPDATE', jwt, { timeout: PUSH_TIMEOUT_MS });
-      const { error } = reply.json<{ error?: { description?: string } }>();
-      if (error) fail('nats-server', `it refuses the account: ${error.description}`, 'look at its log');
+      for (const compute of computes) {
+        const jwt = jwts[accounts.silos.get(compute)!.getPublicKey()]!;
+        const reply = await connection.request('$SYS.REQ.CLAIMS.UPDATE', jwt, { timeout: PUSH_TIMEOUT_MS });
+        const { error } = reply.json<{ error?: { description?: string } }>();
+        if (error) fail('nats-server', `it refuses the account of ${compute}: ${error.description}`, 'look at its log');
+      }
     } finally {
       await connection.close();
     }
   };
 
   return {
-    ...{ workspaceName, url: description.url, signingKey, serverConfigFile: paths.serverConfig, publishAccount },
+    ...{ workspaceName, url: description.url, signingKey, serverConfigFile: paths.serverConfig, publishAccounts },
     ...(description.websocketUrl === undefined ? {} : { websocketUrl: description.websocketUrl }),
-    connect: (name, { waitMs } = {}) => connectAs(account, name, waitMs),
+    connect: (name, { waitMs } = {}) => connectAs(accounts.federation, name, waitMs),
     silos: async () => (await files.list()).map(siloOf),
     silo: async (compute) => {
       const file = await files.read(compute);
       return file && siloOf(file);
     },
     invite: (compute, { hours = 48 } = {}) =>
-      invite({ workspace, description, ca, files, account, signingKey, now }, compute, hours),
+      invite({ workspace, description, ca, files, account: accounts.invitations, signingKey, now }, compute, hours),
     suspend: (compute, reason) => suspend(files, compute, reason),
     resume: (compute) => resume(files, compute),
     revoke: async (compute, reason) => {
       await revoke(files, compute, reason, now());
       try {
-        await publishAccount();
+        await publishAccounts([compute]);
         return { cut: true };
       } catch (error) {
         return { cut: false, problem: messageOf(error) };
       }
     },
     answerJoins: (connection, onJoined = () => {}) =>
-      answerJoins(connection, { files, account, signingKey, now, onJoined }),
+      answerJoins(connection, { files, accounts: accounts.silos, signingKey, now, onJoined }),
   };
 }
 
@@ -168,6 +168,7 @@ interface InvitingDesk {
   readonly description: FederationDescription;
   readonly ca: string | undefined;
   readonly files: SiloFiles;
+  /** Of invitations. */
   readonly account: KeyPair;
   readonly signingKey: KeyObject;
   readonly now: () => Date;

@@ -9,14 +9,15 @@ import { FedradError, fail } from '../base/index.ts';
 import { type JoinAnswer, type JoinRequest, readJoinRequest } from './join-messages.ts';
 import { userJwt } from './jwt.ts';
 import { fingerprint, publicFromText } from './keys.ts';
-import { invitationInbox, siloPermissions } from './permissions.ts';
+import { siloPermissions } from './permissions.ts';
 import { seal } from './seal.ts';
 import { type Silo, type SiloFile, type SiloFiles, siloOf } from './silos.ts';
 import { joinSubject } from './subjects.ts';
 
 export interface JoinDesk {
   readonly files: SiloFiles;
-  readonly account: KeyPair;
+  /** Of the hospitals, by compute. */
+  readonly accounts: ReadonlyMap<string, KeyPair>;
   readonly signingKey: KeyObject;
   readonly now: () => Date;
   /** After a hospital has joined for the first time with an invitation. */
@@ -39,8 +40,6 @@ export function answerJoins(connection: NatsConnection, desk: JoinDesk): { close
 
 async function answer(message: Msg, desk: JoinDesk): Promise<void> {
   const invitation = message.subject.slice(joinSubject('').length);
-  // An answer goes to the inbox of that invitation: the orchestrator may publish anywhere, and is nobody's deputy.
-  if (!message.reply?.startsWith(`${invitationInbox(invitation)}.`)) return;
   const reply = await decide(message.data, invitation, desk).catch((error: unknown): JoinAnswer => {
     if (!(error instanceof FedradError)) throw error;
     return { kind: 'refused', invitation, problem: error.problem, remedy: error.remedy ?? 'ask for a new invitation' };
@@ -81,7 +80,7 @@ function checkInvitation(file: SiloFile | undefined, { invitation, compute }: Jo
   if (now.getTime() > Date.parse(expiresAt)) fail(where, `it expired at ${expiresAt}`, remedy);
 }
 
-async function newMember(request: JoinRequest, { account, signingKey: orchestratorKey, now }: JoinDesk) {
+async function newMember(request: JoinRequest, { accounts, signingKey: orchestratorKey, now }: JoinDesk) {
   const { compute, invitation, userKey, signingKey } = request;
   return {
     ...{ invitation, userKey, signingKey },
@@ -89,7 +88,7 @@ async function newMember(request: JoinRequest, { account, signingKey: orchestrat
       ...{ compute, userKey, orchestratorKey },
       signingKey: publicFromText(signingKey, 'request to join'),
     }),
-    jwt: await userJwt(compute, userKey, account, { permissions: siloPermissions(compute) }),
+    jwt: await userJwt(compute, userKey, accounts.get(compute)!, { permissions: siloPermissions(compute) }),
     joinedAt: now().toISOString(),
   };
 }

@@ -2,10 +2,10 @@
  * @file Makes the federation of a workspace: keys, certificates, the configuration of nats-server. Whole or not at all, like provisioning;
  * a second time it changes nothing that exists, and refuses what contradicts it.
  */
+import { existsSync } from 'node:fs';
 import { access, constants, readFile, rename, rm, statfs } from 'node:fs/promises';
 import { isIP } from 'node:net';
-import { dirname, join, resolve } from 'node:path';
-import { createAccount, createOperator } from '@nats-io/nkeys';
+import { dirname, resolve } from 'node:path';
 import { fail } from '../base/index.ts';
 import {
   besidePath,
@@ -18,6 +18,7 @@ import {
   waitForLock,
   writeNewFile,
 } from '../workspace/index.ts';
+import { accountJwts, newAccounts, writeAccounts } from './accounts.ts';
 import { hasFederation } from './federation.ts';
 import {
   type FederationDescription,
@@ -26,8 +27,8 @@ import {
   federationPaths,
   federationSchema,
 } from './federation-files.ts';
-import { accountJwt, operatorJwt } from './jwt.ts';
-import { newSigningKey, seedText, toPem } from './keys.ts';
+import { operatorJwt } from './jwt.ts';
+import { newSigningKey, toPem } from './keys.ts';
 import { serverConfigOf } from './server-files.ts';
 
 /** What is left out has the default that is named, or the value of the federation that exists. */
@@ -46,7 +47,7 @@ export interface FederationOptions {
   readonly monitorPort?: number;
   /** Where JetStream keeps its files (default: in the federation's folder). */
   readonly storeFolder?: string;
-  /** How much it may keep (default: 80 % of what is free, at most 64 GB). */
+  /** How much it may keep (default: 80 % of what is free, at most 64 GB); 2 GB at least. */
   readonly maxStoreBytes?: number;
   /** Further names and addresses in the server's certificate; localhost, 127.0.0.1 and ::1 always are. */
   readonly san?: readonly string[];
@@ -69,6 +70,8 @@ export interface MadeFederation {
 }
 
 const MAX_STORE_BYTES = 64e9;
+/** The queues of work and ends have 1.3 GB of it for themselves. */
+const MIN_STORE_BYTES = 2e9;
 const LOCAL_HOSTS = ['localhost', '127.0.0.1', '::1'];
 
 /**
@@ -82,7 +85,7 @@ export async function makeFederation(
   options: FederationOptions,
   now = new Date(),
 ): Promise<MadeFederation> {
-  const { workspaceName } = (await openWorkspace(home, name)).description;
+  const { workspaceName, computes } = (await openWorkspace(home, name)).description;
   const folder = federationFolder(home, workspaceName);
   using _lock = await waitForLock(federationLock(home, workspaceName), 'fedrad orchestrator init');
   const asked = describe(options);
@@ -96,7 +99,8 @@ export async function makeFederation(
     return made(false, existing);
   }
   const hosts = [...new Set([hostOf(asked.url!), ...(asked.websocketUrl ? [hostOf(asked.websocketUrl)] : [])])];
-  return made(true, await make(folder, workspaceName, asked, { hosts, now, canSync: options.canSync ?? false }));
+  const silos = computes.filter(({ role }) => role === 'silo').map(({ name }) => name);
+  return made(true, await make(folder, workspaceName, asked, { hosts, silos, now, canSync: options.canSync ?? false }));
 }
 
 /** The part of a description that options decide; throws where they make no sense. */
@@ -154,6 +158,8 @@ const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g
 interface Circumstances {
   /** Of the URLs. */
   readonly hosts: readonly string[];
+  /** Computes of the hospitals. */
+  readonly silos: readonly string[];
   readonly now: Date;
   readonly canSync: boolean;
 }
@@ -162,30 +168,35 @@ async function make(
   finalFolder: string,
   workspaceName: string,
   asked: Partial<FederationDescription>,
-  { hosts, now, canSync }: Circumstances,
+  { hosts, silos, now, canSync }: Circumstances,
 ): Promise<FederationDescription> {
   const folder = besidePath(finalFolder);
   const [paths, finalPaths] = [federationPaths(folder), federationPaths(finalFolder)];
-  const [operator, account, system] = [createOperator(), createAccount(), createAccount()];
+  const accounts = newAccounts(silos);
+  const systemAccount = accounts.system.getPublicKey();
   const storeFolder = asked.storeFolder ?? finalPaths.store;
   const description = federationSchema.parse({
     ...{ version: 1, host: '0.0.0.0', san: [], certificate: { from: 'fedrad' }, storeFolder, canSync },
-    ...(asked.maxStoreBytes === undefined ? { maxStoreBytes: await storeBytes(dirname(finalFolder)) } : {}),
+    ...(asked.maxStoreBytes === undefined
+      ? { maxStoreBytes: await storeBytes(asked.storeFolder ?? dirname(finalFolder)) }
+      : {}),
     ...asked,
-    ...{ operator: operator.getPublicKey(), account: account.getPublicKey(), systemAccount: system.getPublicKey() },
+    systemAccount,
   });
+  if (description.maxStoreBytes < MIN_STORE_BYTES) {
+    const found = `${(description.maxStoreBytes / 1e9).toFixed(1)} GB`;
+    fail('store of nats-server', `expected 2 GB at least, got ${found}`, 'choose another disk: --nats_store_dir');
+  }
   try {
-    for (const each of [join(folder, 'keys'), paths.silos, paths.resolver, paths.store]) await makePrivateFolder(each);
+    for (const each of [paths.keys.folder, paths.silos, paths.resolver, paths.store]) await makePrivateFolder(each);
     await writeCertificates(description, paths, workspaceName, hosts, now);
-    await writeNewFile(paths.keys.operator, seedText(operator));
-    await writeNewFile(paths.keys.account, seedText(account));
-    await writeNewFile(paths.keys.system, seedText(system));
+    await writeAccounts(paths.keys.folder, accounts);
     await writeNewFile(paths.keys.signing, toPem(newSigningKey()));
-    await writeNewFile(paths.operatorJwt, await operatorJwt(operator, system.getPublicKey()));
-    const accounts = { account: await accountJwt(workspaceName, account, operator, {}), system, operator };
-    await writeNewFile(paths.serverConfig, await serverConfigOf(description, finalPaths, workspaceName, accounts));
+    await writeNewFile(paths.operatorJwt, await operatorJwt(accounts.operator, systemAccount));
+    const jwts = await accountJwts(workspaceName, accounts, []);
+    await writeNewFile(paths.serverConfig, serverConfigOf(description, finalPaths, workspaceName, jwts));
     await writeNewFile(paths.description, toStoredJson(description));
-    await flushFolder(join(folder, 'keys'));
+    await flushFolder(paths.keys.folder);
     await flushFolder(folder);
     await rename(folder, finalFolder);
   } catch (error) {
@@ -196,8 +207,11 @@ async function make(
   return description;
 }
 
+/** Of the disk where the folder will be. */
 async function storeBytes(folder: string): Promise<number> {
-  const { bavail, bsize } = await statfs(folder);
+  let existing = folder;
+  while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
+  const { bavail, bsize } = await statfs(existing);
   return Math.floor(Math.min(MAX_STORE_BYTES, 0.8 * bavail * bsize));
 }
 

@@ -26,7 +26,7 @@ import { connectMessaging } from './connect.ts';
 import { computeName, type Invitation, readInvitation } from './invitation.ts';
 import { type JoinAnswer, joinAnswerSchema, joinRequest } from './join-messages.ts';
 import { fingerprint, newSigningKey, publicFromText, readNKey, readSigningKey, seedText, toPem } from './keys.ts';
-import { invitationInbox } from './permissions.ts';
+import { invitationInbox, localSubject } from './permissions.ts';
 import { unseal } from './seal.ts';
 import { inboxPrefix, joinSubject } from './subjects.ts';
 
@@ -100,7 +100,7 @@ export async function openMembership(home: string): Promise<Membership> {
       connectMessaging({
         ...dialing(file, file.proxy),
         credentials: { jwt, seed: user.getSeed() },
-        ...{ name, inboxPrefix: inboxPrefix(compute) },
+        ...{ name, inboxPrefix: inboxPrefix(compute), translate: localSubject },
         ...(waitMs === undefined ? {} : { waitMs }),
       }),
   };

@@ -1,26 +1,17 @@
 /** @file The configuration of nats-server that belongs to the files of a federation. */
-import type { KeyPair } from '@nats-io/nkeys';
 import type { FederationDescription, federationPaths } from './federation-files.ts';
-import { systemAccountJwt } from './jwt.ts';
 import { serverConfig } from './server-config.ts';
 
-interface Accounts {
-  /** JWT of the federation's account. */
-  readonly account: string;
-  readonly system: KeyPair;
-  readonly operator: KeyPair;
-}
-
-/** The text of nats-server.conf. */
-export async function serverConfigOf(
+/** The text of nats-server.conf, with the JWTs of all accounts. */
+export function serverConfigOf(
   description: FederationDescription,
   paths: ReturnType<typeof federationPaths>,
   workspaceName: string,
-  { account, system, operator }: Accounts,
-): Promise<string> {
+  accounts: Readonly<Record<string, string>>,
+): string {
   const { host, port, websocketPort, monitorPort, storeFolder, maxStoreBytes, canSync, certificate } = description;
   return serverConfig({
-    ...{ workspaceName, host, port, storeFolder, maxStoreBytes, canSync },
+    ...{ workspaceName, host, port, storeFolder, maxStoreBytes, canSync, accounts },
     ...(websocketPort === undefined ? {} : { websocketPort }),
     ...(monitorPort === undefined ? {} : { monitorPort }),
     certificateFile: certificate.from === 'files' ? certificate.cert : paths.serverCertificate,
@@ -28,6 +19,5 @@ export async function serverConfigOf(
     operatorFile: paths.operatorJwt,
     resolverFolder: paths.resolver,
     systemAccount: description.systemAccount,
-    accounts: { [description.account]: account, [description.systemAccount]: await systemAccountJwt(system, operator) },
   });
 }

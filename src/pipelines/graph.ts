@@ -32,6 +32,14 @@ export const stepSchema = z.strictObject({
   optional: z.boolean(),
   /** How many of the optional inputs with a prefix must be there. */
   minInputs: z.strictObject({ prefix: z.string(), count: z.int().positive() }).optional(),
+  /** How long the round waits for the step, and what becomes of a compute that fails; for computes that are elsewhere. */
+  round: z
+    .strictObject({
+      deadline_seconds: z.number().positive().exactOptional(),
+      late_updates: z.enum(['drop', 'keep']).exactOptional(),
+      suspend_after: z.int().positive().exactOptional(),
+    })
+    .exactOptional(),
   /** An output replaces what an earlier run put at the same path. */
   replace: z.boolean(),
   resources: z.strictObject({ instance_count: z.int().positive().optional(), instance_type: z.string().optional() }),

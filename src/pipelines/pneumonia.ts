@@ -224,7 +224,21 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
       seed: training.seed,
     },
   });
-  return checkGraph({ pipeline: 'pneumonia', experiment: 'fl_demo_pneumonia', steps });
+  const round = roundOf(training);
+  const atSilos = new Set(silos.flatMap(({ computes }) => computes));
+  const timed = round ? steps.map((each) => (atSilos.has(each.compute) ? { ...each, round } : each)) : steps;
+  return checkGraph({ pipeline: 'pneumonia', experiment: 'fl_demo_pneumonia', steps: timed });
+}
+
+/** What the config says of hospitals that are late or fail; undefined where it says nothing. */
+function roundOf(training: PneumoniaConfig['training_parameters']): Step['round'] {
+  const { round_deadline_minutes: minutes, late_updates, suspend_after } = training;
+  if (minutes === undefined && late_updates === undefined && suspend_after === undefined) return undefined;
+  return {
+    ...(minutes === undefined ? {} : { deadline_seconds: minutes * 60 }),
+    ...(late_updates === undefined ? {} : { late_updates }),
+    ...(suspend_after === undefined ? {} : { suspend_after }),
+  };
 }
 
 function preparation(silo: Silo, imageSize: number, optional: boolean): StepDraft {

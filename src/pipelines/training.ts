@@ -92,6 +92,12 @@ const fields = z.strictObject({
   proximal_mu: z.number().nonnegative().default(0),
   /** An iteration goes on with this many silos; by default all are needed. */
   min_silos: z.int().positive().optional(),
+  /** How long a round waits for a hospital that is elsewhere. */
+  round_deadline_minutes: z.number().positive().optional(),
+  /** An update after the deadline: `keep` counts it as long as fewer than min_silos are there. */
+  late_updates: z.enum(['drop', 'keep']).optional(),
+  /** A hospital with so many failures in a row gets no more steps. */
+  suspend_after: z.int().positive().optional(),
   /** A score from here on counts as pneumonia: a number, or how it is chosen on the pooled validation images. */
   threshold: thresholdRuleSchema.default(0.5),
   /** Ends the training when `patience` iterations brought no better model on the pooled validation images. */

@@ -72,7 +72,11 @@ export const runEventSchema = z.discriminatedUnion('type', [
     error: z.string(),
     /** The last lines the step printed. */
     logTail: z.array(z.string()),
+    /** It is not tried again. */
+    lost: z.literal(true).exactOptional(),
   }),
+  /** A step is ready but its compute is not: a hospital that is not connected. With no reason the wait is over. */
+  z.strictObject({ type: z.literal('step-waiting'), at, step, reason: z.string().exactOptional() }),
   z.strictObject({ type: z.literal('cancel-requested'), at, by: z.string() }),
   z.strictObject({
     type: z.literal('finished'),

@@ -144,3 +144,19 @@ test('the name of a run follows its randomness', () => {
   assert.match(newRunId(), /^[a-z]+_[a-z]+_[0-9a-hj-km-np-z]{6}$/);
   assert.equal(new Set(Array.from({ length: 1000 }, () => newRunId())).size, 1000);
 });
+
+test('a run waits for a compute that is away, and is degraded once a step is lost', () => {
+  const waiting: RunEvent = { type: 'step-waiting', at: at(2), step: 'train-0', reason: 'silo0-01 is not connected' };
+  const failed: RunEvent = { type: 'step-failed', at: at(4), step: 'train-0', attempt: 1, error: 'late', logTail: [] };
+  const run = [submitted, started(1), stepStarted(2, 1), waiting];
+  assert.deepEqual([foldRun(run).status, foldRun(run).reason], ['WAITING', 'train-0: silo0-01 is not connected']);
+  assert.equal(foldRun([...run, { type: 'step-waiting', at: at(3), step: 'train-0' }]).status, 'RUNNING');
+  assert.equal(foldRun([...run, stepFinished(3, 1)]).status, 'RUNNING');
+  assert.equal(foldRun([...run, failed]).status, 'RUNNING', 'it is tried again');
+  const lost: RunEvent[] = [...run, { ...failed, lost: true }];
+  assert.deepEqual([foldRun(lost).status, foldRun(lost).reason], ['DEGRADED', 'train-0: late']);
+  assert.equal(foldRun([...lost, started(5)]).status, 'DEGRADED', 'also after a crash');
+  const ended: RunEvent[] = [...lost, { type: 'finished', at: at(5), status: 'FAILED', reason: 'too few' }];
+  assert.deepEqual([foldRun(ended).status, foldRun(ended).reason], ['FAILED', 'too few']);
+  assert.equal(foldRun([...ended, started(6)]).status, 'RUNNING', 'resumed: everything is tried again');
+});

@@ -2,7 +2,11 @@
 import { fail } from '../base/index.ts';
 import type { RunEvent, StepOutput, SubmittedEvent } from './run-event.ts';
 
-export type RunStatus = 'QUEUED' | 'RUNNING' | 'COMPLETED' | 'FAILED' | 'CANCELED';
+/**
+ * WAITING: a step cannot start or go on because its compute is away. DEGRADED: it goes on without a step that was lost, such as a
+ * hospital's update when fewer are needed.
+ */
+export type RunStatus = 'QUEUED' | 'WAITING' | 'RUNNING' | 'DEGRADED' | 'COMPLETED' | 'FAILED' | 'CANCELED';
 
 /** One try at a step. `interrupted`: the process that ran it ended without a word about it. */
 export type StepAttempt = { readonly attempt: number; readonly threads: number; readonly startedAt: string } & (
@@ -37,6 +41,10 @@ export interface StepState {
   readonly outputs: Readonly<Record<string, StepOutput>>;
   /** Of the last attempt, in the order reported. */
   readonly metrics: readonly Metric[];
+  /** Why it cannot go on at the moment. */
+  readonly waiting?: string;
+  /** It failed for good. */
+  readonly lost?: true;
 }
 
 export interface RunState {
@@ -63,7 +71,24 @@ export function foldRun(events: readonly RunEvent[]): RunState {
   if (first?.type !== 'submitted') {
     return fail('run history', `expected a run to begin with "submitted", got ${first?.type ?? 'nothing'}`);
   }
-  return rest.reduce(applyEvent, initialState(first));
+  return withLiveStatus(rest.reduce(applyEvent, initialState(first)));
+}
+
+/** What a running run waits for or goes on without, as its status and reason. */
+function withLiveStatus(state: RunState): RunState {
+  if (state.status !== 'RUNNING') return state;
+  const steps = [...state.steps];
+  const waiting = steps.filter(([, step]) => step.waiting !== undefined);
+  if (waiting.length > 0) {
+    return { ...state, status: 'WAITING', reason: waiting.map(([id, step]) => `${id}: ${step.waiting}`).join('; ') };
+  }
+  const lost = steps.filter(([, step]) => step.lost);
+  if (lost.length === 0) return state;
+  const errors = lost.map(([id, { attempts }]) => {
+    const last = attempts.at(-1);
+    return `${id}: ${last?.status === 'failed' ? last.error : 'lost'}`;
+  });
+  return { ...state, status: 'DEGRADED', reason: errors.join('; ') };
 }
 
 const initialState = ({ experiment, pipeline, workspace, graphHash, at }: SubmittedEvent): RunState => ({
@@ -85,7 +110,9 @@ function applyEvent(state: RunState, event: RunEvent): RunState {
     case 'started': {
       const { type: _type, ...started } = event;
       const { reason: _reason, finishedAt: _finishedAt, cancelRequestedBy: _by, ...again } = state;
-      return { ...again, status: 'RUNNING', started, steps: interruptRunning(state.steps) };
+      // After an end everything that was lost is tried again; after a crash it stays lost.
+      const forgetLost = state.finishedAt !== undefined;
+      return { ...again, status: 'RUNNING', started, steps: interruptRunning(state.steps, forgetLost) };
     }
     case 'cancel-requested':
       return { ...state, cancelRequestedBy: event.by };
@@ -105,8 +132,15 @@ function applyEvent(state: RunState, event: RunEvent): RunState {
 type StepEvent = Extract<RunEvent, { readonly step: string }>;
 
 function applyStepEvent(steps: ReadonlyMap<string, StepState>, event: StepEvent): StepState {
-  const state = steps.get(event.step) ?? NEW_STEP;
+  const known = steps.get(event.step) ?? NEW_STEP;
+  if (event.type === 'metric') {
+    const { type: _type, step: _step, ...metric } = event;
+    return { ...known, metrics: [...known.metrics, metric] };
+  }
+  const { waiting: _waiting, lost: _lost, ...state } = known;
   switch (event.type) {
+    case 'step-waiting':
+      return event.reason === undefined ? state : { ...state, waiting: event.reason };
     case 'step-started': {
       const { attempt, threads, at: startedAt } = event;
       return {
@@ -114,10 +148,6 @@ function applyStepEvent(steps: ReadonlyMap<string, StepState>, event: StepEvent)
         attempts: [...state.attempts, { status: 'running', attempt, threads, startedAt }],
         metrics: [],
       };
-    }
-    case 'metric': {
-      const { type: _type, step: _step, ...metric } = event;
-      return { ...state, metrics: [...state.metrics, metric] };
     }
     case 'step-finished': {
       const { outputs, seconds, cpuSeconds, at: finishedAt } = event;
@@ -135,6 +165,7 @@ function applyStepEvent(steps: ReadonlyMap<string, StepState>, event: StepEvent)
       return {
         ...state,
         attempts: endAttempt(state.attempts, event.attempt, { status: 'failed', finishedAt, error, logTail }),
+        ...(event.lost ? { lost: true as const } : {}),
       };
     }
   }
@@ -150,12 +181,13 @@ const endAttempt = (attempts: readonly StepAttempt[], number: number, end: Attem
     return attempt === number && each.status === 'running' ? { attempt, threads, startedAt, ...end } : each;
   });
 
-const interruptRunning = (steps: ReadonlyMap<string, StepState>): ReadonlyMap<string, StepState> =>
+const interruptRunning = (steps: ReadonlyMap<string, StepState>, forgetLost = false): ReadonlyMap<string, StepState> =>
   new Map(
     [...steps].map(([name, state]) => {
       const attempts = state.attempts.map((each) =>
         each.status === 'running' ? { ...each, status: 'interrupted' as const } : each,
       );
-      return [name, { ...state, attempts }];
+      const { waiting: _waiting, lost, ...rest } = state;
+      return [name, { ...rest, attempts, ...(lost && !forgetLost ? { lost } : {}) }];
     }),
   );

@@ -1,0 +1,52 @@
+/** @file Who is there: the hospitals' heartbeats, as they come. */
+import { Kvm } from '@nats-io/kv';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { messageOf } from '../../base/index.ts';
+import { AGENTS_BUCKET, type Federation, type Heartbeat, heartbeatSchema, unseal } from '../../messaging/index.ts';
+
+/** A hospital that has not been heard for so long counts as away. */
+export const AWAY_MS = 20_000;
+
+export interface AgentSeen {
+  readonly heartbeat: Heartbeat;
+  /** Milliseconds of this machine's clock, or of the broker's for the one found at the start. */
+  readonly seenAt: number;
+}
+
+export interface Agents {
+  /** The last heartbeat of a compute. */
+  seen(compute: string): AgentSeen | undefined;
+  close(): Promise<void>;
+}
+
+/** @param onProblem heartbeats that do not verify, and a watch that ended */
+export async function watchAgents(
+  nc: NatsConnection,
+  federation: Federation,
+  now: () => Date,
+  onProblem: (text: string) => void,
+): Promise<Agents> {
+  const last = new Map<string, AgentSeen>();
+  const kv = await new Kvm(nc).open(AGENTS_BUCKET);
+  const watch = await kv.watch({ ignoreDeletes: true });
+  const ended = (async () => {
+    for await (const entry of watch) {
+      try {
+        const key = (await federation.silo(entry.key))?.signingKey;
+        if (key === undefined) continue;
+        const heartbeat = unseal(entry.value, heartbeatSchema, key, entry.key);
+        if (heartbeat.compute !== entry.key) throw new Error(`${entry.key} speaks for ${heartbeat.compute}`);
+        last.set(entry.key, { heartbeat, seenAt: entry.isUpdate ? now().getTime() : entry.created.getTime() });
+      } catch (error) {
+        onProblem(messageOf(error));
+      }
+    }
+  })().catch((error: unknown) => onProblem(messageOf(error)));
+  return {
+    seen: (compute) => last.get(compute),
+    close: async () => {
+      watch.stop();
+      await ended;
+    },
+  };
+}

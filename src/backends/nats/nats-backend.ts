@@ -1,0 +1,146 @@
+/** @file The backend across hospitals: steps run by their agents, over NATS JetStream. */
+import { appendFile, mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { messageOf } from '../../base/index.ts';
+import {
+  ENDS_STREAM,
+  endSubject,
+  type Federation,
+  MODELS_BUCKET,
+  openObjects,
+  RUNS_BUCKET,
+  type RunClosed,
+  seal,
+  talkSchema,
+  talkSubject,
+  unseal,
+  updatesBucket,
+  WORK_STREAM,
+  workSubject,
+} from '../../messaging/index.ts';
+import type { Graph } from '../../pipelines/index.ts';
+import type { Backend, Outcome, RunUpdate } from '../backend.ts';
+import { type LocalBackendOptions, openLocalExecutor } from '../local/local-backend.ts';
+import { runGraph } from '../run-graph.ts';
+import { watchAgents } from './agents.ts';
+import { openEnds } from './ends.ts';
+import { natsExecutor } from './nats-executor.ts';
+import { patiently } from './patiently.ts';
+import { prepareStreams } from './streams.ts';
+import { suspendFailing } from './suspension.ts';
+
+/** A transfer that nothing moves for so long is given up; the step is then tried again. */
+const OBJECT_IDLE_MS = 10 * 60_000;
+
+export interface NatsBackendOptions extends LocalBackendOptions {
+  readonly federation: Federation;
+  readonly nc: NatsConnection;
+  /** Lines for the operator: messages that do not verify, hospitals that are suspended. */
+  readonly onProblem: (text: string) => void;
+}
+
+export function natsBackend(options: NatsBackendOptions): Backend {
+  return { execute: (runId, graph, hooks) => execute(options, runId, graph, hooks) };
+}
+
+interface Hooks {
+  readonly signal: AbortSignal;
+  readonly onUpdate: (update: RunUpdate) => void;
+}
+
+async function execute(options: NatsBackendOptions, runId: string, graph: Graph, hooks: Hooks): Promise<Outcome> {
+  const { nc, federation, workspace, history, kernels, now, onProblem } = options;
+  const silos = [...workspace.computes.values()].filter(({ role }) => role === 'silo').map(({ name }) => name);
+  const folder = options.runFolder(runId);
+  const local = await openLocalExecutor(options, folder);
+  const open: { close(): Promise<void> }[] = [local];
+  try {
+    await patiently('nats-server', () => prepareStreams(nc, silos), hooks.signal);
+    await (await new Kvm(nc).open(RUNS_BUCKET)).delete(runId);
+    const agents = await watchAgents(nc, federation, now, onProblem);
+    open.push(agents);
+    const ends = openEnds(nc, federation, runId, onProblem);
+    open.push(ends);
+    open.push(listen(nc, federation, graph, runId, join(folder, 'logs'), hooks.onUpdate));
+    const work = join(folder, 'fetched');
+    await rm(work, { recursive: true, force: true });
+    await mkdir(work, { recursive: true });
+    const objects = openObjects(nc, { idleTimeoutMs: OBJECT_IDLE_MS });
+    const executor = natsExecutor({
+      ...{ runId, graph, workspace, federation, nc, objects, agents, ends, local, work, now },
+    });
+    const outcome = await runGraph(
+      { history, runId, graph, ...(kernels === undefined ? {} : { kernels }), now, ...hooks },
+      suspendFailing(executor, { graph, federation, events: () => history.events(runId), onProblem }),
+    );
+    if (outcome.status !== 'INTERRUPTED') await closeRun(options, runId, silos, outcome.status);
+    return outcome;
+  } finally {
+    for (const each of open.reverse()) await each.close();
+  }
+}
+
+/** Tells the hospitals that the run is over, and removes what JetStream keeps of it. The models are in the datastores. */
+async function closeRun(
+  { nc, federation, onProblem }: NatsBackendOptions,
+  run: string,
+  silos: readonly string[],
+  status: string,
+): Promise<void> {
+  try {
+    const jsm = await jetstreamManager(nc);
+    for (const silo of silos) await jsm.streams.purge(WORK_STREAM, { filter: workSubject(silo, run) });
+    const closed: RunClosed = { kind: 'run-closed', run, status };
+    await (await new Kvm(nc).open(RUNS_BUCKET)).put(run, seal(closed, federation.signingKey));
+    const objects = openObjects(nc);
+    for (const bucket of [MODELS_BUCKET, ...silos.map(updatesBucket)]) await objects.forget(bucket, run);
+    for (const silo of silos) await jsm.streams.purge(ENDS_STREAM, { filter: endSubject(silo, run) });
+  } catch (error) {
+    onProblem(`run ${run} has ended, but what nats-server keeps of it could not be removed: ${messageOf(error)}`);
+  }
+}
+
+/** What the steps say while they run: progress for whoever looks, the rest into the run's logs. */
+function listen(
+  nc: NatsConnection,
+  federation: Federation,
+  graph: Graph,
+  run: string,
+  logs: string,
+  onUpdate: (update: RunUpdate) => void,
+): { close(): Promise<void> } {
+  const steps = new Map(graph.steps.map((step) => [step.id, step]));
+  const subscription = nc.subscribe(talkSubject('*', run));
+  const ended = (async () => {
+    for await (const { subject, data } of subscription) {
+      const compute = subject.split('.')[2]!;
+      // Only talk: what does not verify is not worth a word.
+      const talk = await federation
+        .silo(compute)
+        .then(
+          (silo) => silo?.signingKey && unseal(data, talkSchema, silo.signingKey, compute),
+          () => undefined,
+        )
+        .catch(() => undefined);
+      const step = talk && steps.get(talk.step);
+      if (!talk || step?.compute !== compute || talk.run !== run) continue;
+      const { message } = talk;
+      if (message.type === 'progress') {
+        const { type: _type, ...progress } = message;
+        onUpdate({ kind: 'progress', step, ...progress });
+      } else if (message.type === 'note') {
+        // A log that cannot be written must not end a run.
+        await appendFile(join(logs, `${step.id}.log`), `${message.text}\n`).catch(() => {});
+      }
+    }
+  })();
+  return {
+    close: async () => {
+      subscription.unsubscribe();
+      await ended;
+    },
+  };
+}

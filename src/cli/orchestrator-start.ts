@@ -1,0 +1,105 @@
+/** @file `fedrad orchestrator start`: the service of a workspace across hospitals: it answers joins and runs what is submitted. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Command } from 'commander';
+import { prepareStreams, watchAgents } from '../backends/index.ts';
+import { fail, messageOf } from '../base/index.ts';
+import { openFederation } from '../messaging/index.ts';
+import { openRunHistory, openWorkspace, type RunHistory, tryLock } from '../workspace/index.ts';
+import { homeOf } from './context.ts';
+import { daemonLock, executeRun, type FederationLink } from './execute.ts';
+import { integerOption, type NamedWorkspace, workspaceName, workspaceOptions } from './options.ts';
+import { serveOrchestratorHealth } from './orchestrator-health.ts';
+
+const LOOK_MS = 500;
+const RETRY_MS = 5000;
+
+interface StartOptions extends NamedWorkspace {
+  readonly http: string;
+  readonly runs: number;
+  readonly cores?: number;
+}
+
+export function addOrchestratorStart(group: Command): void {
+  workspaceOptions(group.command('start'))
+    .description('answer hospitals that join and run what is submitted, until stopped; unfinished runs go on')
+    .option('--http <host:port>', 'where /healthz, /readyz and /metrics are served', '127.0.0.1:9464')
+    .option('--runs <n>', 'runs at the same time; others are queued', integerOption(1, 100), 4)
+    .option('--cores <n>', 'cores for its own steps (default: all)', integerOption(1, 1024))
+    .addHelpText('after', '\nExample:\n  fedrad orchestrator start --workspace_name aml-fldemo')
+    .action((options: StartOptions, command: Command) => start(homeOf(command), options));
+}
+
+async function start(home: string, options: StartOptions): Promise<void> {
+  const workspace = await openWorkspace(home, workspaceName(options));
+  const name = workspace.description.workspaceName;
+  const federation = await openFederation(home, name);
+  using lock = tryLock(daemonLock(home, name));
+  if (!lock) fail(`workspace "${name}"`, 'its orchestrator is running already', 'fedrad run list');
+  const stop = new AbortController();
+  const onSignal = (): void => stop.abort();
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  const say = (text: string): void => console.log(`${new Date().toISOString()} ${text}`);
+  const nc = await federation.connect('orchestrator');
+  using history = await openRunHistory(home);
+  const closing: (() => Promise<unknown>)[] = [() => nc.close()];
+  try {
+    const silos = [...workspace.computes.values()].filter(({ role }) => role === 'silo').map((each) => each.name);
+    await prepareStreams(nc, silos);
+    // What nats-server missed of revocations while it was away.
+    await federation.publishAccounts();
+    const joins = await federation.answerJoins(nc);
+    closing.push(() => joins.close());
+    const agents = await watchAgents(nc, federation, () => new Date(), say);
+    closing.push(() => agents.close());
+    const health = await serveOrchestratorHealth(options.http, { workspace: name, history, federation, agents, nc });
+    closing.push(() => health.close());
+    say(`orchestrator of ${name}: connected to ${federation.url}; ${options.http} serves /healthz and /metrics`);
+    await takeRuns({ home, name, history, link: { federation, nc }, options, signal: stop.signal, say });
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    for (const close of closing.reverse()) await close();
+  }
+}
+
+interface Service {
+  readonly home: string;
+  readonly name: string;
+  readonly history: RunHistory;
+  readonly link: FederationLink;
+  readonly options: StartOptions;
+  readonly signal: AbortSignal;
+  readonly say: (text: string) => void;
+}
+
+/** Takes queued and interrupted runs, oldest first, until stopped; those that it holds are then interrupted. */
+async function takeRuns({ home, name, history, link, options, signal, say }: Service): Promise<void> {
+  const held = new Map<string, Promise<void>>();
+  /** Runs that could not be taken, and when they may be tried again. */
+  const notBefore = new Map<string, number>();
+  const run = async (id: string): Promise<void> => {
+    try {
+      const { cores } = options;
+      const outcome = await executeRun(home, history, id, {
+        ...{ quiet: true, signal, link },
+        ...(cores === undefined ? {} : { cores }),
+      });
+      say(`run ${id}: ${outcome.status}${'reason' in outcome ? `: ${outcome.reason}` : ''}`);
+    } catch (error) {
+      notBefore.set(id, Date.now() + RETRY_MS);
+      say(`run ${id}: ${messageOf(error)}`);
+    } finally {
+      held.delete(id);
+    }
+  };
+  while (!signal.aborted) {
+    for (const { id, workspace, status } of history.list()) {
+      const over = status === 'COMPLETED' || status === 'FAILED' || status === 'CANCELED';
+      if (workspace !== name || over || held.has(id) || held.size >= options.runs) continue;
+      if (history.isLocked(id) || Date.now() < (notBefore.get(id) ?? 0)) continue;
+      say(`run ${id}: taken`);
+      held.set(id, run(id));
+    }
+    await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
+  }
+  await Promise.all(held.values());
+}
