@@ -24,6 +24,8 @@ const [upload, preparation, training, evaluation] = [
   'iteration_1_silo0_training',
   'iteration_1_silo0_evaluation',
 ].map((id) => steps.get(id)!) as [Step, Step, Step, Step];
+/** Too long to end before it is stopped. */
+const endless = siloSteps(1000).get(training.id)!;
 const updates = updatesBucket(COMPUTE);
 
 test('the agent of a hospital', { skip: skipWithoutNats }, async (t) => {
@@ -89,7 +91,7 @@ test('the agent of a hospital', { skip: skipWithoutNats }, async (t) => {
     // Signed for one run, sent for another.
     await orchestrator.send(await trainingOf('x2'), undefined, `fedrad.work.${COMPUTE}.x3`);
     await orchestrator.done();
-    assert.equal(agent.log().match(/work that does not count/g)!.length, 2);
+    await agent.says(/work that does not count[\s\S]*work that does not count/);
     assert.doesNotMatch(agent.log(), /begun.*run=x/);
   });
 
@@ -154,13 +156,13 @@ test('the agent of a hospital', { skip: skipWithoutNats }, async (t) => {
   });
 
   await t.test('a run that is closed stops its step and leaves nothing', async () => {
-    await orchestrator.send(await trainingOf('closed'));
+    await orchestrator.send({ ...(await trainingOf('closed')), step: endless });
     await orchestrator.talk('closed', 'progress');
     await orchestrator.closeRun('closed');
     await orchestrator.done();
     await orchestrator.closeRun('r1', 'COMPLETED');
     // Work of a closed run is not begun.
-    await orchestrator.send(await trainingOf('closed'));
+    await orchestrator.send({ ...(await trainingOf('closed')), step: endless });
     await orchestrator.done();
     assert.equal(agent.log().match(/begun.*run=closed/g)!.length, 1);
     assert.equal(
