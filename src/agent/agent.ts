@@ -11,7 +11,7 @@ import { fail, messageOf } from '../base/index.ts';
 import type { Torch } from '../components/index.ts';
 import type { Heartbeat } from '../messaging/index.ts';
 import { type Datastore, makePrivateFolder, openDirectoryDatastore, tryLock } from '../workspace/index.ts';
-import { watchClosedRuns } from './closed-runs.ts';
+import { closedRun, watchClosedRuns } from './closed-runs.ts';
 import { answer, openQueue } from './deliveries.ts';
 import { HEARTBEAT_MS, openHeartbeat } from './heartbeat.ts';
 import { openJournal } from './journal.ts';
@@ -100,6 +100,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   for (const name of membership.datastores)
     datastores.set(name, await openDirectoryDatastore(name, paths.datastore(name)));
 
+  log.info(`agent of ${compute} (${membership.workspaceName}): ${concurrency} at once on ${cores} cores`, {
+    sandbox: options.sandbox,
+    version: options.version,
+  });
   const metrics = openMetrics();
   const link = openLink(() => membership.connect(`fedrad agent ${compute}`), log);
   const [stopping, draining] = [new AbortController(), new AbortController()];
@@ -140,6 +144,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   };
   const worker = openWorker({
     ...{ link, compute, signingKey, orchestratorKey, journal, running, sending, metrics, log },
+    isClosed: async (run) => {
+      const connection = link.now();
+      if (!connection) return false;
+      return closedRun(connection, run, orchestratorKey).then(
+        (closed) => closed !== undefined,
+        () => false,
+      );
+    },
     forgetFiles: async (run) => {
       outboxes.delete(run);
       await cache.forgetRun(run);
@@ -217,9 +229,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
   const watching = watchClosedRuns({
     ...{ link, orchestratorKey, log, signal: stopping.signal },
-    onClosed: ({ run, status: how }) => {
-      if (worker.running().some((work) => work.run === run)) log.info(`the run is ${how}: its steps stop`, { run });
-      worker.closeRun(run).catch((error: unknown) => log.error(`run ${run} is not forgotten: ${messageOf(error)}`));
+    working: () => worker.running().map(({ run }) => run),
+    kept: () => journal.runs().map(({ run }) => run),
+    onClosed: async ({ run, status: how }) => {
+      await worker.closeRun(run);
+      log.info(`the run is ${how}: its steps are stopped, what was kept for it is forgotten`, { run });
     },
   });
   const serving = Promise.all(Array.from({ length: concurrency }, serve));
@@ -235,10 +249,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     lock.release();
     log.info('stopped');
   };
-  log.info(`agent of ${compute} (${membership.workspaceName}): ${concurrency} at once on ${cores} cores`, {
-    sandbox: options.sandbox,
-    version: options.version,
-  });
   const ended = finish();
   return {
     ...{ registry: metrics.registry, status, drain, ended },

@@ -1,54 +1,63 @@
-/** @file Hears which runs were canceled or have ended. */
+/**
+ * @file Which runs were canceled or have ended: asked, since a hospital may not have a consumer. A run that is taken up again is open
+ * again, under the same name, so nothing of this is remembered.
+ */
 import type { KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Kvm } from '@nats-io/kv';
+import type { NatsConnection } from '@nats-io/transport-node';
 import { messageOf } from '../base/index.ts';
-import { RUNS_BUCKET, type RunClosed, runClosedSchema, unseal } from '../messaging/index.ts';
+import { RUNS_BUCKET, type RunClosed, readKey, runClosedSchema, unseal } from '../messaging/index.ts';
 import { type Link, orAborted } from './link.ts';
 import type { Log } from './log.ts';
+
+/** How often the runs that this hospital works for are asked about, and those that it only keeps something of. */
+const [WORKING_MS, KEPT_MS] = [1_000, 10_000];
+
+/** How a run ended, or undefined for one that is open. @throws when nats-server does not answer, or somebody else sealed it */
+export async function closedRun(
+  connection: NatsConnection,
+  run: string,
+  orchestratorKey: KeyObject,
+): Promise<RunClosed | undefined> {
+  const value = await readKey(connection, RUNS_BUCKET, run);
+  if (value === undefined) return undefined;
+  const closed = unseal(value, runClosedSchema, orchestratorKey, 'the orchestrator');
+  return closed.run === run ? closed : undefined;
+}
 
 export interface ClosedRunsOptions {
   readonly link: Link;
   readonly orchestratorKey: KeyObject;
   readonly log: Log;
-  readonly onClosed: (closed: RunClosed) => void;
+  /** Runs that steps work for now. */
+  readonly working: () => readonly string[];
+  /** Runs that something is kept of. */
+  readonly kept: () => readonly string[];
+  readonly onClosed: (closed: RunClosed) => Promise<void>;
   readonly signal: AbortSignal;
 }
 
-const RETRY_MS = 2_000;
-
-/** Watches until `signal` comes, over every connection anew. Tells every closed run at first, then each as it is closed. */
-export async function watchClosedRuns({ link, orchestratorKey, log, onClosed, signal }: ClosedRunsOptions) {
+/** Asks until `signal` comes. */
+export async function watchClosedRuns(options: ClosedRunsOptions): Promise<void> {
+  const { link, orchestratorKey, log, working, kept, onClosed, signal } = options;
+  let keptAskedAt = Number.NEGATIVE_INFINITY;
+  let complaint = '';
   while (!signal.aborted) {
     try {
       const connection = await link.connection(signal);
-      const bucket = await new Kvm(connection).open(RUNS_BUCKET, { bindOnly: true });
-      const entries = await bucket.watch();
-      const stop = (): void => entries.stop();
-      signal.addEventListener('abort', stop, { once: true });
-      if (signal.aborted) stop();
-      try {
-        for await (const { key, value, operation } of entries) {
-          if (operation !== 'PUT') continue;
-          const closed = read(value, orchestratorKey, log);
-          if (closed && closed.run === key) onClosed(closed);
-        }
-      } finally {
-        signal.removeEventListener('abort', stop);
+      const askKept = performance.now() - keptAskedAt > KEPT_MS;
+      for (const run of new Set([...working(), ...(askKept ? kept() : [])])) {
+        const closed = await closedRun(connection, run, orchestratorKey);
+        if (closed) await onClosed(closed);
       }
+      if (askKept) keptAskedAt = performance.now();
+      complaint = '';
     } catch (error) {
       if (signal.aborted) return;
-      log.warn(`cannot hear which runs are closed: ${messageOf(error)}`);
+      const text = messageOf(error);
+      if (text !== complaint) log.warn(`cannot hear which runs are closed: ${text}`);
+      complaint = text;
     }
-    await orAborted(sleep(RETRY_MS), signal).catch(() => {});
-  }
-}
-
-function read(value: Uint8Array, orchestratorKey: KeyObject, log: Log): RunClosed | undefined {
-  try {
-    return unseal(value, runClosedSchema, orchestratorKey, 'the orchestrator');
-  } catch (error) {
-    log.warn(messageOf(error));
-    return undefined;
+    await orAborted(sleep(WORKING_MS), signal).catch(() => {});
   }
 }

@@ -1,6 +1,6 @@
 /** @file What an agent says of itself every few seconds: the last word of each compute, in a key-value bucket. */
 import type { KeyObject } from 'node:crypto';
-import { Kvm } from '@nats-io/kv';
+import { jetstream } from '@nats-io/jetstream';
 import { messageOf } from '../base/index.ts';
 import { AGENTS_BUCKET, type Heartbeat, seal } from '../messaging/index.ts';
 import type { Link } from './link.ts';
@@ -20,8 +20,7 @@ export function openHeartbeat(
     if (!connection || under) return;
     under = true;
     try {
-      const bucket = await new Kvm(connection).open(AGENTS_BUCKET, { bindOnly: true });
-      await bucket.put(compute, seal(heartbeat, signingKey));
+      await jetstream(connection).publish(`$KV.${AGENTS_BUCKET}.${compute}`, seal(heartbeat, signingKey));
       failing = false;
     } catch (error) {
       if (!failing) log.warn(`the heartbeat did not arrive: ${messageOf(error)}`);

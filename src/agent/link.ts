@@ -14,7 +14,7 @@ export interface Link {
   connection(signal: AbortSignal): Promise<NatsConnection>;
   /** The open connection, if it is connected. */
   now(): NatsConnection | undefined;
-  /** Called after each connection and reconnection. */
+  /** Called after each connection and reconnection, and now where it is connected already. */
   onUp(listener: () => void): void;
   /** Sends what is buffered, at most for {@link CLOSE_TIMEOUT_MS}, and closes. */
   close(): Promise<void>;
@@ -78,7 +78,10 @@ export function openLink(connect: () => Promise<NatsConnection>, log: Log): Link
     isUp: () => up,
     now: () => (up ? current : undefined),
     connection: (signal) => orAborted(arrived.promise, signal),
-    onUp: (listener) => void listeners.push(listener),
+    onUp: (listener) => {
+      listeners.push(listener);
+      if (up) listener();
+    },
     close: async () => {
       closed.abort();
       const open = current;

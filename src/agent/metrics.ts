@@ -9,7 +9,7 @@ export function openMetrics() {
   const registers = [registry];
   return {
     registry,
-    connected: new Gauge({ name: 'fedrad_agent_connected', help: '1 while connected to the server', registers }),
+    connected: new Gauge({ name: 'fedrad_agent_nats_connected', help: '1 while connected to the server', registers }),
     running: new Gauge({ name: 'fedrad_agent_steps_running', help: 'Steps that run now', registers }),
     ended: new Counter({
       name: 'fedrad_agent_steps_total',

@@ -26,6 +26,8 @@ export interface WorkerOptions {
   readonly sending: SendEndOptions;
   readonly metrics: AgentMetrics;
   readonly log: Log;
+  /** Whether the run has ended; unknown counts as not. */
+  readonly isClosed: (run: string) => Promise<boolean>;
   /** Removes what is kept on disk for a run. */
   readonly forgetFiles: (run: string) => Promise<void>;
 }
@@ -55,6 +57,8 @@ interface Current {
   /** Of its last delivery. */
   ack: string;
   phase: 'running' | 'sending';
+  /** Its run is closed: it must not come again. */
+  closed: boolean;
   ended: Promise<void>;
 }
 
@@ -64,7 +68,6 @@ const claimSchema = z.object({ run: z.string(), attempt: z.int().positive(), ste
 export function openWorker(options: WorkerOptions): Worker {
   const { link, compute, journal, metrics, log, running: runOptions } = options;
   const current = new Map<string, Current>();
-  const closedRuns = new Set<string>();
   let stopped = false;
 
   const tell = (ack: string, what: Parameters<typeof answer>[2]): void => {
@@ -161,6 +164,10 @@ export function openWorker(options: WorkerOptions): Worker {
     const { key, abort } = entry;
     const working = setInterval(() => tell(entry.ack, 'working'), WORKING_MS);
     try {
+      if (await options.isClosed(key.run)) {
+        entry.closed = true;
+        return;
+      }
       let end = await remembered(key);
       if (end) metrics.remembered.inc();
       else {
@@ -182,6 +189,7 @@ export function openWorker(options: WorkerOptions): Worker {
       abort: new AbortController(),
       ack,
       phase: 'running',
+      closed: false,
       ended: Promise.resolve(),
     };
     current.set(nameOf(key), entry);
@@ -201,7 +209,6 @@ export function openWorker(options: WorkerOptions): Worker {
       return tell(delivery.ack, 'never');
     }
     const key: WorkKey = { run: work.run, step: work.step.id, attempt: work.attempt };
-    if (closedRuns.has(key.run)) return tell(delivery.ack, 'never');
     if (stopped) return tell(delivery.ack, 'again');
     const same = current.get(nameOf(key));
     if (same) {
@@ -219,7 +226,7 @@ export function openWorker(options: WorkerOptions): Worker {
       })
       .finally(() => leave(entry));
     await entry.ended;
-    if (closedRuns.has(key.run)) tell(entry.ack, 'never');
+    if (entry.closed) tell(entry.ack, 'never');
     else if (entry.abort.signal.aborted) tell(entry.ack, 'again');
   };
 
@@ -232,11 +239,9 @@ export function openWorker(options: WorkerOptions): Worker {
     handle,
     running: () => [...current.values()].map(({ key, since, phase }) => ({ ...key, since, phase })),
     closeRun: async (run) => {
-      closedRuns.add(run);
-      await abortAll(
-        [...current.values()].filter(({ key }) => key.run === run),
-        'the run is closed',
-      );
+      const entries = [...current.values()].filter(({ key }) => key.run === run);
+      for (const entry of entries) entry.closed = true;
+      await abortAll(entries, 'the run is closed');
       journal.forgetRun(run);
       await options.forgetFiles(run);
     },

@@ -45,6 +45,8 @@ async function start(home: string, options: StartOptions): Promise<void> {
   try {
     const silos = [...workspace.computes.values()].filter(({ role }) => role === 'silo').map((each) => each.name);
     await prepareStreams(nc, silos);
+    // What nats-server missed of revocations while it was away.
+    await federation.publishAccounts();
     const joins = await federation.answerJoins(nc);
     closing.push(() => joins.close());
     const agents = await watchAgents(nc, federation, () => new Date(), say);

@@ -5,8 +5,11 @@ import { addAgentCommands } from './agent.ts';
 import { addDemoCommand } from './demo.ts';
 import { addKeyVaultCommands } from './keyvault.ts';
 import { addModelCommands } from './model.ts';
+import { addOrchestratorInit } from './orchestrator-init.ts';
+import { addOrchestratorStart } from './orchestrator-start.ts';
 import { packageVersion } from './package-version.ts';
 import { addRunCommands } from './run.ts';
+import { addSiloCommands } from './silo.ts';
 import { addSubmitCommands } from './submit.ts';
 import { addWorkspaceCommands } from './workspace.ts';
 
@@ -39,6 +42,13 @@ Example:
   addRunCommands(root);
   addModelCommands(root);
   addAgentCommands(root);
+  const orchestrator = root
+    .command('orchestrator')
+    .description('the middle of a federation across hospitals: init, start')
+    .addHelpText('after', '\nExample:\n  fedrad orchestrator init --url tls://hub.example.org:4222');
+  addOrchestratorInit(orchestrator);
+  addOrchestratorStart(orchestrator);
+  addSiloCommands(root);
   inheritSettings(root);
   return root;
 }

@@ -1,6 +1,15 @@
 /** @file A federation from the invitation to the revocation, with a real nats-server. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { createUser } from '@nats-io/nkeys';
+import { openFederation } from './federation.ts';
+import { readInvitation } from './invitation.ts';
+import { joinRequest } from './join-messages.ts';
+import { newSigningKey } from './keys.ts';
+import { hasMembership, joinFederation } from './membership.ts';
+import { seal } from './seal.ts';
+import { joinSubject } from './subjects.ts';
 import { skipWithoutNats, startFederation } from './testing.ts';
 
 const options = { skip: skipWithoutNats };
@@ -14,4 +23,106 @@ test('three hospitals join, and both sides have the same fingerprint', options, 
   );
   const connection = await hospitals[1]!.membership.connect('test');
   await connection.close();
+});
+
+test(
+  'a revoked hospital is cut off at once, stays so after a restart, and can join anew with other keys',
+  options,
+  async (t) => {
+    const { federation, hospitals, restart } = await startFederation(t, { silos: 2 });
+    const [{ compute, home, membership }, other] = [hospitals[0]!, hospitals[1]!];
+    const connection = await membership.connect('live');
+    const otherConnection = await other.membership.connect('other');
+    assert.deepEqual(await federation.revoke(compute, 'test'), { cut: true });
+    await connection.closed();
+    await otherConnection.flush();
+    await otherConnection.close();
+    await restart();
+    await assert.rejects(membership.connect('again', { waitMs: 5_000 }), /refuses these credentials/);
+    const orchestrator = await federation.connect('orchestrator');
+    const joins = federation.answerJoins(orchestrator);
+    const again = await joinFederation(home, (await federation.invite(compute)).line);
+    assert.notEqual(again.fingerprint, membership.fingerprint);
+    await (await again.connect('again')).close();
+    await joins.close();
+    await orchestrator.close();
+  },
+);
+
+test('an invitation works once: the same keys are answered again, others are not', options, async (t) => {
+  const { federation, folder } = await startFederation(t, { silos: 1, joined: 0 });
+  const { line } = await federation.invite('silo0-01');
+  const orchestrator = await federation.connect('orchestrator');
+  const joins = federation.answerJoins(orchestrator);
+  const first = await joinFederation(join(folder, 'a'), line);
+  assert.equal((await joinFederation(join(folder, 'a'), line)).fingerprint, first.fingerprint);
+  await assert.rejects(joinFederation(join(folder, 'b'), line), /used already, with other keys/);
+  await joins.close();
+  await orchestrator.close();
+});
+
+test('a revocation that nats-server missed holds from its next start on', options, async (t) => {
+  const { federation, hospitals, server, restart } = await startFederation(t, { silos: 1 });
+  const { compute, membership } = hospitals[0]!;
+  await server().stop();
+  const { cut, problem } = await federation.revoke(compute, 'test');
+  assert.equal(cut, false);
+  assert.match(problem!, /no connection within 5 s/);
+  await restart();
+  await assert.rejects(membership.connect('late', { waitMs: 5_000 }), /refuses these credentials/);
+  // Said again, it is told to the server as well.
+  assert.deepEqual(await federation.revoke(compute, 'test'), { cut: true });
+});
+
+test('an invitation ends: by its time, by a newer one, by a revocation', options, async (t) => {
+  const { federation, folder, home, workspaceName } = await startFederation(t, { silos: 1, joined: 0 });
+  const orchestrator = await federation.connect('orchestrator');
+  const joins = federation.answerJoins(orchestrator);
+  const [older, newer] = [await federation.invite('silo0-01'), await federation.invite('silo0-01')];
+  await assert.rejects(joinFederation(join(folder, 'a'), older.line), /not valid any more/);
+  await federation.revoke('silo0-01', 'test');
+  await assert.rejects(joinFederation(join(folder, 'a'), newer.line), /not valid any more/);
+  await joins.close();
+
+  // The orchestrator's clock says that two days have gone.
+  const later = new Date(Date.now() + 49 * 3_600_000);
+  const late = await openFederation(home, workspaceName, () => later);
+  const lateJoins = late.answerJoins(orchestrator);
+  const { line } = await federation.invite('silo0-01');
+  await assert.rejects(joinFederation(join(folder, 'a'), line), /expired at/);
+  // And the hospital's own.
+  await assert.rejects(joinFederation(join(folder, 'b'), line, { now: () => later }), /expired/);
+  await lateJoins.close();
+  await orchestrator.close();
+});
+
+test('keys that are not proven, and answers of others, count for nothing', options, async (t) => {
+  const { federation, folder } = await startFederation(t, { silos: 1, joined: 0 });
+  const orchestrator = await federation.connect('orchestrator');
+  const joins = federation.answerJoins(orchestrator);
+  const { line } = await federation.invite('silo0-01');
+  const { id } = readInvitation(line);
+  const ask = async (bytes: Uint8Array): Promise<string> =>
+    (await orchestrator.request(joinSubject(id), bytes, { timeout: 5_000 })).string();
+  const own = newSigningKey();
+  const [user, other] = [createUser(), createUser()];
+  // Somebody else's NKey, named but not proven.
+  const claimed = { ...user, getPublicKey: () => other.getPublicKey(), sign: (data: Uint8Array) => user.sign(data) };
+  assert.match(await ask(joinRequest(id, 'silo0-01', claimed as typeof user, own)), /its NKey did not sign it/);
+  assert.match(await ask(joinRequest('0'.repeat(32), 'silo0-01', user, own)), /it is for another invitation/);
+  assert.match(await ask(joinRequest(id, 'silo1-01', user, own)), /not valid any more/);
+  assert.match(await ask(Buffer.from('{}')), /it is not one/);
+  assert.match(await ask(new Uint8Array(1_000_000)), /at most 16384/);
+  await joins.close();
+
+  // A server that answers in the orchestrator's place.
+  const answer = { kind: 'joined', invitation: id, userKey: 'x', jwt: 'x', fingerprint: 'x' };
+  const false_ = orchestrator.subscribe(joinSubject(id), {
+    callback: (_error, message) => void message.respond(seal(answer, own)),
+  });
+  await orchestrator.flush();
+  await assert.rejects(joinFederation(join(folder, 'a'), line), /its signature does not fit/);
+  assert.equal(await hasMembership(join(folder, 'a')), false);
+  false_.unsubscribe();
+  await orchestrator.close();
 });

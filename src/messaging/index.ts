@@ -26,6 +26,7 @@ export {
 } from './messages.ts';
 export { type Objects, type ObjectsOptions, openObjects, prepareBucket, type TransferOptions } from './objects.ts';
 export { ObjectDamaged, ObjectMissing } from './objects-wire.ts';
+export { readKey } from './read-bucket.ts';
 export { seal, unseal } from './seal.ts';
 export type { Silo, SiloState } from './silos.ts';
 export {

@@ -2,6 +2,7 @@
  * @file Makes the federation of a workspace: keys, certificates, the configuration of nats-server. Whole or not at all, like provisioning;
  * a second time it changes nothing that exists, and refuses what contradicts it.
  */
+import { existsSync } from 'node:fs';
 import { access, constants, readFile, rename, rm, statfs } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
@@ -46,7 +47,7 @@ export interface FederationOptions {
   readonly monitorPort?: number;
   /** Where JetStream keeps its files (default: in the federation's folder). */
   readonly storeFolder?: string;
-  /** How much it may keep (default: 80 % of what is free, at most 64 GB). */
+  /** How much it may keep (default: 80 % of what is free, at most 64 GB); 2 GB at least. */
   readonly maxStoreBytes?: number;
   /** Further names and addresses in the server's certificate; localhost, 127.0.0.1 and ::1 always are. */
   readonly san?: readonly string[];
@@ -69,6 +70,8 @@ export interface MadeFederation {
 }
 
 const MAX_STORE_BYTES = 64e9;
+/** The queues of work and ends have 1.3 GB of it for themselves. */
+const MIN_STORE_BYTES = 2e9;
 const LOCAL_HOSTS = ['localhost', '127.0.0.1', '::1'];
 
 /**
@@ -174,10 +177,16 @@ async function make(
   const storeFolder = asked.storeFolder ?? finalPaths.store;
   const description = federationSchema.parse({
     ...{ version: 1, host: '0.0.0.0', san: [], certificate: { from: 'fedrad' }, storeFolder, canSync },
-    ...(asked.maxStoreBytes === undefined ? { maxStoreBytes: await storeBytes(dirname(finalFolder)) } : {}),
+    ...(asked.maxStoreBytes === undefined
+      ? { maxStoreBytes: await storeBytes(asked.storeFolder ?? dirname(finalFolder)) }
+      : {}),
     ...asked,
     systemAccount,
   });
+  if (description.maxStoreBytes < MIN_STORE_BYTES) {
+    const found = `${(description.maxStoreBytes / 1e9).toFixed(1)} GB`;
+    fail('store of nats-server', `expected 2 GB at least, got ${found}`, 'choose another disk: --nats_store_dir');
+  }
   try {
     for (const each of [paths.keys.folder, paths.silos, paths.resolver, paths.store]) await makePrivateFolder(each);
     await writeCertificates(description, paths, workspaceName, hosts, now);
@@ -198,8 +207,11 @@ async function make(
   return description;
 }
 
+/** Of the disk where the folder will be. */
 async function storeBytes(folder: string): Promise<number> {
-  const { bavail, bsize } = await statfs(folder);
+  let existing = folder;
+  while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
+  const { bavail, bsize } = await statfs(existing);
   return Math.floor(Math.min(MAX_STORE_BYTES, 0.8 * bavail * bsize));
 }
 

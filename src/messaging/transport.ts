@@ -27,6 +27,10 @@ export function useTransport(): void {
         // The transport needs of a socket what every duplex stream has.
         return dial ? (dial() as ReturnType<typeof dialTcp>) : dialTcp(host);
       };
+      // nats-server asks for TLS also of those who came through it.
+      const startTls = transport.startTLS.bind(transport);
+      transport.startTLS = () =>
+        (transport.options as DialingOptions).dial ? Promise.resolve(transport.socket as never) : startTls();
       return transport;
     },
   });
@@ -56,6 +60,6 @@ export const dialWebSocket =
       socket.once('error', reject);
       socket.once('open', () => {
         socket.off('error', reject);
-        resolve(createWebSocketStream(socket));
+        resolve(Object.assign(createWebSocketStream(socket), { encrypted: true }));
       });
     });

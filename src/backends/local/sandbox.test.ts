@@ -41,8 +41,14 @@ async function probe(context: TestContext, sandbox: SandboxKind): Promise<string
   const ownData = datastore('datastore_silo0').localPath('pneumonia');
   await mkdir(ownData, { recursive: true });
   const vaultFiles = await readdir(secretFiles[0]!);
+  // What a hospital keeps of a federation (messaging/membership.ts).
+  const membership = join(home, 'membership');
+  await mkdir(membership, { recursive: true });
+  const memberFiles = ['membership.json', 'user.nk', 'signing.pem'];
+  for (const file of memberFiles) await writeFile(join(membership, file), 'not for steps');
   const plan = {
     files: {
+      ...Object.fromEntries(memberFiles.map((file) => [`membership/${file}`, join(membership, file)])),
       "another hospital's image": otherImage,
       ...Object.fromEntries(vaultFiles.map((file) => [`vault/${file}`, join(secretFiles[0]!, file)])),
       'the workspace': secretFiles[1]!,
@@ -138,7 +144,7 @@ test('in bubblewrap a training step gets at nothing but its own inputs, not even
     log.filter((line) => FORBIDDEN.test(line)),
     [],
   );
-  assert.ok(log.filter((line) => line.startsWith('main: ')).length >= 11, log.join('\n'));
+  assert.ok(log.filter((line) => line.startsWith('main: ')).length >= 14, log.join('\n'));
   assert.ok(
     log.some((line) => line.startsWith('worker: open a socket')),
     'the worker thread must have run',

@@ -43,6 +43,7 @@ const STREAMS: readonly (Partial<StreamConfig> & { readonly name: string })[] = 
   },
   {
     name: ENDS_STREAM,
+    allow_direct: true,
     subjects: [endSubject('*', '*')],
     retention: RetentionPolicy.Limits,
     storage: StorageType.File,
@@ -70,7 +71,9 @@ export async function prepareStreams(nc: NatsConnection, computes: readonly stri
   await prepareBucket(nc, MODELS_BUCKET);
   const kvm = new Kvm(nc);
   for (const bucket of [AGENTS_BUCKET, RUNS_BUCKET])
-    await kvm.create(bucket, { history: 1, storage: StorageType.File });
+    await kvm.create(bucket, { history: 1, storage: StorageType.File, allow_direct: true });
+  // A bucket takes `Nats-Rollup: all`, by which a hospital's heartbeat would remove those of all others.
+  await jsm.streams.update(`KV_${AGENTS_BUCKET}`, { allow_rollup_hdrs: false });
 }
 
 const consumerOf = (compute: string): Partial<ConsumerConfig> => ({
