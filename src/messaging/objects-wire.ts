@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { FedradError, fail, type Problem, sha256 } from '../base/index.ts';
 import { type ContentHash, UNFINISHED } from '../workspace/index.ts';
 
-/** Bytes of all chunks but the last. Measured: below 256 kB a chunk costs more in messages, above 1 MB in fresh memory (bench/NOTES.md). */
+/** Bytes of all chunks but the last. Smaller ones cost more in messages (bench/NOTES.md). */
 export const CHUNK_BYTES = 512 * 1024;
 /** Most chunks of an object: 64 GiB in all. */
 const CHUNKS_LIMIT = 131_072;

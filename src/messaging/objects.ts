@@ -7,8 +7,9 @@
  * it is of, so none of it can be widened:
  *
  * - to read, publish `$JS.API.DIRECT.GET.OBJ_B.>`
- * - to write, publish that, `$O.B.C.>`, `$O.B.M.>`, `$JS.API.STREAM.INFO.OBJ_B` and `$JS.API.STREAM.PURGE.OBJ_B`
+ * - to write and to forget, publish that, `$O.B.C.>`, `$O.B.M.>`, `$JS.API.STREAM.INFO.OBJ_B` and `$JS.API.STREAM.PURGE.OBJ_B`
  *
+ * A hospital's connection finds `$JS.API` under another name in its own account (permissions.ts); nothing here knows of it.
  * {@link prepareBucket} needs the orchestrator's: `$JS.API.STREAM.{INFO,CREATE,UPDATE}.OBJ_B`, `$JS.API.INFO`.
  */
 import { lstat, open } from 'node:fs/promises';
