@@ -6,8 +6,8 @@ export interface BenchResult {
   /** undefined where the peer is not installed. */
   readonly peer: number | undefined;
   readonly peerName: string;
-  /** More is better for a rate, less for MiB. */
-  readonly unit: 'images/s' | 'MiB' | 'G/s';
+  /** More is better for a rate, less for MiB and s. */
+  readonly unit: 'images/s' | 'MiB' | 'G/s' | 's';
 }
 
 export interface BenchOptions {

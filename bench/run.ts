@@ -12,9 +12,15 @@ import { messageOf } from '../src/base/index.ts';
 import { benchCost } from './cost.ts';
 import type { Bench, BenchResult } from './result.ts';
 import { benchRoofline } from './roofline.ts';
+import { benchRound } from './round.ts';
 import { benchTrain } from './train.ts';
 
-const BENCHES: Readonly<Record<string, Bench>> = { train: benchTrain, roofline: benchRoofline, cost: benchCost };
+const BENCHES: Readonly<Record<string, Bench>> = {
+  train: benchTrain,
+  roofline: benchRoofline,
+  cost: benchCost,
+  round: benchRound,
+};
 
 interface Row {
   readonly bench: string;
@@ -28,7 +34,7 @@ interface Row {
 }
 
 function rowOf(bench: string, { case: name, ours, peer, peerName, unit }: BenchResult): Row {
-  const better = peer === undefined ? undefined : unit === 'MiB' ? peer / ours : ours / peer;
+  const better = peer === undefined ? undefined : unit === 'MiB' || unit === 's' ? peer / ours : ours / peer;
   const ratio = better === undefined ? null : Number(better.toFixed(2));
   return { bench, case: name, ours, peer: peer ?? null, peer_name: peerName, unit, ratio };
 }
@@ -40,6 +46,7 @@ const TITLES: Readonly<Record<string, string>> = {
   train: 'The network of the Azure ML example',
   roofline: 'The roof over the kernels',
   cost: 'How the cost of training grows',
+  round: 'A round that only moves weights',
 };
 
 function section(bench: string, rows: readonly Row[]): string[] {

@@ -39,5 +39,5 @@ test('bench cost --tiny goes through threads, sizes, batches and networks', () =
 test('an unknown bench is named with what there is', () => {
   const { stderr, status } = bench('trian');
   assert.equal(status, 1);
-  assert.match(stderr, /no bench "trian"; there are: train, roofline, cost/);
+  assert.match(stderr, /no bench "trian"; there are: train, roofline, cost, round/);
 });

@@ -4,7 +4,13 @@
  */
 import { isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AuthorizationError, jwtAuthenticator, type NatsConnection, NatsConnectionImpl } from '@nats-io/transport-node';
+import {
+  AuthorizationError,
+  jwtAuthenticator,
+  type NatsConnection,
+  NatsConnectionImpl,
+  PermissionViolationError,
+} from '@nats-io/transport-node';
 import { fail, messageOf } from '../base/index.ts';
 import { type Dial, type DialingOptions, dialWebSocket, useTransport } from './transport.ts';
 
@@ -136,6 +142,15 @@ function bounded(
       fail(way, `${MAX_PENDING_BYTES >> 20} MB wait to be sent`, 'the connection is down or too slow; try again later');
     }
     publish(translate(subject), payload, options);
+  };
+  // The server refuses the translated subject; the client looks for a request of the other one, which would wait for its time to run out.
+  const { muxSubscriptions } = protocol;
+  const handleError = muxSubscriptions.handleError.bind(muxSubscriptions);
+  muxSubscriptions.handleError = (ofInbox, error) => {
+    const { message, operation, subject, queue } = error;
+    const asked = muxSubscriptions.all().find(({ requestSubject }) => translate(requestSubject) === subject);
+    const { requestSubject = subject } = asked ?? {};
+    return handleError(ofInbox, new PermissionViolationError(message, operation, requestSubject, queue));
   };
   return connection;
 }

@@ -36,12 +36,12 @@ export function watchReconnects(nc: NatsConnection): Reconnects {
 export interface LineOptions {
   /** What is under way, for errors: the object or the bucket. */
   readonly where: string;
-  /** Fails when nothing moved for so long, ms. */
+  /** Fails when nothing moved for so long, ms; after half of it what is under way is asked once more, in case an answer was lost. */
   readonly idleTimeoutMs: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The connection was lost, or the server is starting: what was under way must be looked at anew. */
+/** The connection was lost, an answer does not come, or the server is starting: what was under way must be looked at anew. */
 export class Interrupted extends Error {}
 
 export interface Line extends Disposable {
@@ -60,10 +60,17 @@ export function openLine(nc: NatsConnection, reconnects: Reconnects, options: Li
   const ended = Promise.withResolvers<never>();
   ended.promise.catch(() => {});
   let lastMoved = performance.now();
-  let last = 'no answer';
+  // A server that starts, or has no such bucket, says nothing at all.
+  let last = 'no answer; is there such a bucket?';
+  const pending = new Set<() => void>();
+  let askedAgain = false;
   const check = (): void => {
     if (signal?.aborted) ended.reject(signal.reason);
     const idleMs = performance.now() - lastMoved;
+    if (idleMs >= idleTimeoutMs / 2 && !askedAgain) {
+      askedAgain = true;
+      for (const interrupt of [...pending]) interrupt();
+    }
     if (idleMs < idleTimeoutMs) return;
     ended.reject(
       new FedradError({
@@ -79,9 +86,11 @@ export function openLine(nc: NatsConnection, reconnects: Reconnects, options: Li
   const once = async (subject: string, data: Uint8Array | string, headers?: MsgHdrs): Promise<Msg> => {
     check();
     const interrupted = Promise.withResolvers<never>();
+    const interrupt = (): void => interrupted.reject(new Interrupted());
+    pending.add(interrupt);
     const unwatch = reconnects.watch(() => {
       last = 'the connection was lost';
-      interrupted.reject(new Interrupted());
+      interrupt();
     });
     // Longer than the line's patience: which of several requests times out says nothing.
     const reply = nc.request(subject, data, { timeout: 2 * idleTimeoutMs, ...(headers ? { headers } : {}) });
@@ -93,6 +102,7 @@ export function openLine(nc: NatsConnection, reconnects: Reconnects, options: Li
       return explain(error);
     } finally {
       unwatch();
+      pending.delete(interrupt);
     }
   };
   const explain = (error: unknown): never => {
@@ -127,6 +137,7 @@ export function openLine(nc: NatsConnection, reconnects: Reconnects, options: Li
     pause,
     moved: () => {
       lastMoved = performance.now();
+      askedAgain = false;
     },
     [Symbol.dispose]: () => {
       clearInterval(timer);

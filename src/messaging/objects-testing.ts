@@ -1,82 +1,35 @@
-/** @file For tests: a nats-server of one's own, and a process that sends or fetches, to be killed in the middle. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+/** @file For tests of objects: a nats-server of one's own without credentials, to be killed and started again. */
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { type Cleanup, freePorts, type RunningNats, startNats, temporaryFolder } from './testing.ts';
 
 export interface TestServer {
   readonly port: number;
-  /** JetStream's files. */
-  readonly store: string;
   kill(): Promise<void>;
   start(): Promise<void>;
-  connect(options?: { user?: string; pass?: string; inboxPrefix?: string }): Promise<NatsConnection>;
+  /** A connection that comes back whenever the server does; closed after the test. */
+  connect(): Promise<NatsConnection>;
 }
 
 /** Starts nats-server on a free port with file storage; gone after the test. */
-export async function startServer(context: TestContext, more = ''): Promise<TestServer> {
-  const folder = await mkdtemp(join(tmpdir(), 'fedrad-nats-'));
-  const port = await freePort();
-  const store = join(folder, 'store');
+export async function startServer(context: Cleanup): Promise<TestServer> {
+  const folder = await temporaryFolder(context, 'fedrad-nats-');
+  const [port] = (await freePorts(1)) as [number];
   const config = join(folder, 'nats.conf');
-  await writeFile(
-    config,
-    `listen: "127.0.0.1:${port}"\nmax_payload: 8MB\njetstream { store_dir: ${JSON.stringify(store)} }\n${more}`,
-  );
-  let child: ChildProcess | undefined;
-  const kill = async (): Promise<void> => {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = once(child, 'exit');
-    child.kill('SIGKILL');
-    await ended;
-  };
-  const start = async (): Promise<void> => {
-    child = spawn('nats-server', ['-c', config], {
-      stdio: 'ignore',
-      env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` },
-    });
-    for (let tries = 0; ; tries++) {
-      try {
-        await (await connect({ port, reconnect: false, timeout: 1000 })).close();
-        return;
-      } catch (error) {
-        // Credentials are refused by a server that runs.
-        if (/authorization/i.test(String(error))) return;
-        if (tries === 100) throw error;
-        await setTimeout(50);
-      }
-    }
-  };
-  const connections: NatsConnection[] = [];
-  context.after(async () => {
-    for (const connection of connections) await connection.close();
-    await kill();
-    await rm(folder, { recursive: true, force: true });
-  });
-  await start();
+  const store = JSON.stringify(join(folder, 'store'));
+  await writeFile(config, `listen: "127.0.0.1:${port}"\nmax_payload: 8MB\njetstream { store_dir: ${store} }\n`);
+  let running: RunningNats = await startNats(context, config);
   return {
     port,
-    store,
-    kill,
-    start,
-    connect: async (options = {}) => {
-      const connection = await connect({ port, maxReconnectAttempts: -1, reconnectTimeWait: 50, ...options });
-      connections.push(connection);
+    kill: () => running.stop('SIGKILL'),
+    start: async () => {
+      running = await startNats(context, config);
+    },
+    connect: async () => {
+      const connection = await connect({ port, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+      context.after(() => connection.close());
       return connection;
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }

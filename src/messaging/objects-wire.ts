@@ -16,11 +16,8 @@ export const LISTING_BYTES_LIMIT = 4 * 1024 * 1024;
 const FILES_LIMIT = 10_000;
 
 /** An object is not there, or not all of it: it must be put (again). */
-export class ObjectMissing extends FedradError {}
-
-/** What the server holds is not what the name says. Forget that object, then put it again. */
-export class ObjectDamaged extends FedradError {
-  /** Of the object that is damaged: the one asked for, or a file of it. */
+export class ObjectMissing extends FedradError {
+  /** Of the object that is missing: the one asked for, or a file of it. */
   readonly sha256: string;
 
   constructor(problem: Problem, sha256: string) {
@@ -28,6 +25,9 @@ export class ObjectDamaged extends FedradError {
     this.sha256 = sha256;
   }
 }
+
+/** What the server holds is not what the name says. Forget the object `sha256`, then put it again. */
+export class ObjectDamaged extends ObjectMissing {}
 
 /** An object's place: bucket, run and the SHA-256 of its content. */
 export interface Place {
@@ -150,14 +150,14 @@ export const damagedObject = (place: Place, problem: string): never => {
 };
 
 export const missingObject = (place: Place, problem: string): never => {
-  throw new ObjectMissing({
-    where: whereOf(place),
-    problem,
-    remedy: 'it is sent again when the step that made it is tried again',
-  });
+  throw new ObjectMissing(
+    { where: whereOf(place), problem, remedy: 'it is sent again when the step that made it is tried again' },
+    place.sha256,
+  );
 };
 
-const WINDOWS_RESERVED = /[\\:\0]/;
+/** Other separators than `/`, and what ends a name. */
+const OTHER_SEPARATORS = /[\\:\0]/;
 const partSchema = z
   .string()
   .max(255)
@@ -166,7 +166,7 @@ const pathSchema = z
   .string()
   .max(1000)
   .refine(
-    (path) => !WINDOWS_RESERVED.test(path) && path.split('/').every((part) => partSchema.safeParse(part).success),
+    (path) => !OTHER_SEPARATORS.test(path) && path.split('/').every((part) => partSchema.safeParse(part).success),
   );
 
 /** A file of a folder: path with `/`, relative to the folder. */

@@ -116,7 +116,7 @@ export function openObjects(nc: NatsConnection, { idleTimeoutMs = 60_000 }: Obje
       const files = isFolder ? await listFolder(path) : undefined;
       if (files && folderHash(files).sha256 !== hash.sha256) changed(path);
       using line = lineFor('sending', bucket, run, signal);
-      if (!files) return putFile(line, place, path, hash.bytes, tell);
+      if (!files) return await putFile(line, place, path, hash.bytes, tell);
       const listing = encodeListing(files, path);
       let done = 0;
       for (const { path: name, bytes, sha256 } of files) {
@@ -141,18 +141,18 @@ export function openObjects(nc: NatsConnection, { idleTimeoutMs = 60_000 }: Obje
         };
         if (info.kind === 'file') {
           check(info.bytes);
-          return fetchFile(line, place, info, path, tell);
+          return await fetchFile(line, place, info, path, tell);
         }
         const files = decodeListing(place, await fetchBytes(line, place, info));
         check(folderHash(files).bytes);
-        return fetchFolder(line, place, files, path, tell);
+        return await fetchFolder(line, place, files, path, tell);
       }),
 
     has: async (bucket, run, sha256) => {
       const place = { bucket, run, sha256 };
       checkPlace(place);
       using line = lineFor('looking', bucket, run);
-      return has(line, place);
+      return await has(line, place);
     },
 
     forget: async (bucket, run, sha256) => {

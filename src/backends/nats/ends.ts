@@ -2,13 +2,17 @@
  * @file How the attempts of one run ended at the hospitals, read from the stored messages from the start: what came while the
  * orchestrator was away is there too.
  */
-import { DeliverPolicy, jetstream } from '@nats-io/jetstream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { fail, messageOf } from '../../base/index.ts';
 import { ENDS_STREAM, type End, endSchema, endSubject, type Federation, unseal } from '../../messaging/index.ts';
 
 /** Ends of this many attempts are kept in memory until somebody asks; a run has far fewer. */
 const MAX_KEPT = 100_000;
+
+/** How often it is asked for more. */
+const LOOK_MS = 200;
+const REQUEST_TIMEOUT_MS = 5_000;
 
 export interface Ends {
   /** The end of the attempt, once it is there; rejects when `signal` is aborted. */
@@ -19,34 +23,48 @@ export interface Ends {
 const keyOf = (compute: string, step: string, attempt: number): string => `${compute} ${step} ${attempt}`;
 
 /** @param onProblem ends that do not verify: they are ignored */
-export async function openEnds(
+export function openEnds(
   nc: NatsConnection,
   federation: Federation,
   run: string,
   onProblem: (text: string) => void,
-): Promise<Ends> {
+): Ends {
   const known = new Map<string, End>();
   const waiting = new Map<string, (end: End) => void>();
-  const consumer = await jetstream(nc).consumers.get(ENDS_STREAM, {
-    filter_subjects: [endSubject('*', run)],
-    deliver_policy: DeliverPolicy.All,
-  });
-  const messages = await consumer.consume();
-  const ended = (async () => {
-    for await (const message of messages) {
-      try {
-        const end = await verified(federation, run, message.subject, message.data);
-        const key = keyOf(end.compute, end.step, end.attempt);
-        // Sent at least once: the first one counts.
-        if (known.has(key) || known.size >= MAX_KEPT) continue;
-        known.set(key, end);
-        waiting.get(key)?.(end);
-        waiting.delete(key);
-      } catch (error) {
-        onProblem(messageOf(error));
-      }
+  const closing = new AbortController();
+  const take = async (subject: string, bytes: Uint8Array): Promise<void> => {
+    try {
+      const end = await verified(federation, run, subject, bytes);
+      const key = keyOf(end.compute, end.step, end.attempt);
+      // Sent at least once: the first one counts.
+      if (known.has(key) || known.size >= MAX_KEPT) return;
+      known.set(key, end);
+      waiting.get(key)?.(end);
+      waiting.delete(key);
+    } catch (error) {
+      onProblem(messageOf(error));
     }
-  })().catch((error: unknown) => onProblem(messageOf(error)));
+  };
+  const ended = (async () => {
+    let [sequence, complaint] = [0, ''];
+    while (!closing.signal.aborted) {
+      try {
+        const next = await nextStored(nc, endSubject('*', run), sequence);
+        complaint = '';
+        if (next) {
+          sequence = next.sequence;
+          await take(next.subject, next.data);
+          continue;
+        }
+      } catch (error) {
+        // nats-server is away, or starting: what is stored will be there.
+        const text = messageOf(error);
+        if (text !== complaint && !closing.signal.aborted) onProblem(`reading how steps ended: ${text}`);
+        complaint = text;
+      }
+      await sleep(LOOK_MS, undefined, { signal: closing.signal }).catch(() => {});
+    }
+  })();
   return {
     of: (compute, step, attempt, signal) => {
       const key = keyOf(compute, step, attempt);
@@ -66,10 +84,26 @@ export async function openEnds(
       });
     },
     close: async () => {
-      await messages.close();
+      closing.abort();
       await ended;
     },
   };
+}
+
+/**
+ * The first message of these subjects stored after `sequence`, or undefined when there is none yet. Asking has no state that a restart of
+ * either side could lose.
+ */
+async function nextStored(nc: NatsConnection, subject: string, sequence: number) {
+  const request = JSON.stringify({ seq: sequence + 1, next_by_subj: subject });
+  const { data, headers } = await nc.request(`$JS.API.DIRECT.GET.${ENDS_STREAM}`, request, {
+    timeout: REQUEST_TIMEOUT_MS,
+  });
+  if (headers?.code === 404) return undefined;
+  const found = Number(headers?.get('Nats-Sequence'));
+  if ((headers?.code ?? 0) !== 0 || !(found > sequence))
+    throw new Error(`nats-server says ${headers?.code} ${headers?.description}`);
+  return { subject: headers!.get('Nats-Subject'), sequence: found, data };
 }
 
 async function verified(federation: Federation, run: string, subject: string, bytes: Uint8Array): Promise<End> {

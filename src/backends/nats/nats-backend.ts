@@ -62,7 +62,7 @@ async function execute(options: NatsBackendOptions, runId: string, graph: Graph,
     await (await new Kvm(nc).open(RUNS_BUCKET)).delete(runId);
     const agents = await watchAgents(nc, federation, now, onProblem);
     open.push(agents);
-    const ends = await openEnds(nc, federation, runId, onProblem);
+    const ends = openEnds(nc, federation, runId, onProblem);
     open.push(ends);
     open.push(listen(nc, federation, graph, runId, join(folder, 'logs'), hooks.onUpdate));
     const work = join(folder, 'fetched');

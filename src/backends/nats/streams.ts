@@ -43,6 +43,7 @@ const STREAMS: readonly (Partial<StreamConfig> & { readonly name: string })[] = 
   },
   {
     name: ENDS_STREAM,
+    allow_direct: true,
     subjects: [endSubject('*', '*')],
     retention: RetentionPolicy.Limits,
     storage: StorageType.File,
