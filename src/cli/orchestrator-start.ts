@@ -44,6 +44,8 @@ async function start(home: string, options: StartOptions): Promise<void> {
   const closing: (() => Promise<unknown>)[] = [() => nc.close()];
   try {
     const silos = [...workspace.computes.values()].filter(({ role }) => role === 'silo').map((each) => each.name);
+    // Who was revoked while nats-server could not be told.
+    await federation.publishAccounts();
     await prepareStreams(nc, silos);
     // What nats-server missed of revocations while it was away.
     await federation.publishAccounts();

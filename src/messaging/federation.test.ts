@@ -1,5 +1,6 @@
 /** @file A federation from the invitation to the revocation, with a real nats-server. */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createUser } from '@nats-io/nkeys';
@@ -33,13 +34,17 @@ test(
     const [{ compute, home, membership }, other] = [hospitals[0]!, hospitals[1]!];
     const connection = await membership.connect('live');
     const otherConnection = await other.membership.connect('other');
+    t.after(() => Promise.all([connection.close(), otherConnection.close()]));
     assert.deepEqual(await federation.revoke(compute, 'test'), { cut: true });
     await connection.closed();
+    // Who is not revoked stays connected, also when told of anew.
+    await federation.publishAccounts();
     await otherConnection.flush();
     await otherConnection.close();
     await restart();
     await assert.rejects(membership.connect('again', { waitMs: 5_000 }), /refuses these credentials/);
     const orchestrator = await federation.connect('orchestrator');
+    t.after(() => orchestrator.close());
     const joins = federation.answerJoins(orchestrator);
     const again = await joinFederation(home, (await federation.invite(compute)).line);
     assert.notEqual(again.fingerprint, membership.fingerprint);
@@ -49,14 +54,22 @@ test(
   },
 );
 
-test('an invitation works once: the same keys are answered again, others are not', options, async (t) => {
+test('an invitation works once, and what is sent to join has no private key', options, async (t) => {
   const { federation, folder } = await startFederation(t, { silos: 1, joined: 0 });
   const { line } = await federation.invite('silo0-01');
   const orchestrator = await federation.connect('orchestrator');
+  t.after(() => orchestrator.close());
   const joins = federation.answerJoins(orchestrator);
+  const requests: string[] = [];
+  orchestrator.subscribe(joinSubject('*'), { callback: (_error, message) => void requests.push(message.string()) });
   const first = await joinFederation(join(folder, 'a'), line);
   assert.equal((await joinFederation(join(folder, 'a'), line)).fingerprint, first.fingerprint);
   await assert.rejects(joinFederation(join(folder, 'b'), line), /used already, with other keys/);
+  assert.equal(requests.length, 2);
+  // No private part was in them: of the NKey, of the signing key.
+  const seed = (await readFile(join(folder, 'a', 'membership', 'user.nk'), 'utf8')).trim();
+  const { d } = first.signingKey.export({ format: 'jwk' });
+  for (const secret of [seed, d!]) assert.ok(secret.length > 40 && !requests.join().includes(secret));
   await joins.close();
   await orchestrator.close();
 });
@@ -77,6 +90,7 @@ test('a revocation that nats-server missed holds from its next start on', option
 test('an invitation ends: by its time, by a newer one, by a revocation', options, async (t) => {
   const { federation, folder, home, workspaceName } = await startFederation(t, { silos: 1, joined: 0 });
   const orchestrator = await federation.connect('orchestrator');
+  t.after(() => orchestrator.close());
   const joins = federation.answerJoins(orchestrator);
   const [older, newer] = [await federation.invite('silo0-01'), await federation.invite('silo0-01')];
   await assert.rejects(joinFederation(join(folder, 'a'), older.line), /not valid any more/);
@@ -99,6 +113,7 @@ test('an invitation ends: by its time, by a newer one, by a revocation', options
 test('keys that are not proven, and answers of others, count for nothing', options, async (t) => {
   const { federation, folder } = await startFederation(t, { silos: 1, joined: 0 });
   const orchestrator = await federation.connect('orchestrator');
+  t.after(() => orchestrator.close());
   const joins = federation.answerJoins(orchestrator);
   const { line } = await federation.invite('silo0-01');
   const { id } = readInvitation(line);
@@ -113,6 +128,11 @@ test('keys that are not proven, and answers of others, count for nothing', optio
   assert.match(await ask(joinRequest(id, 'silo1-01', user, own)), /not valid any more/);
   assert.match(await ask(Buffer.from('{}')), /it is not one/);
   assert.match(await ask(new Uint8Array(1_000_000)), /at most 16384/);
+  // The same keys are answered again: the first answer may have been lost.
+  const request = joinRequest(id, 'silo0-01', user, own);
+  const answered = await ask(request);
+  assert.match(answered, /joined/);
+  assert.equal(await ask(request), answered);
   await joins.close();
 
   // A server that answers in the orchestrator's place.
