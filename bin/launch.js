@@ -15,7 +15,7 @@ export async function launch(program, entry) {
   const root = join(dirname(fileURLToPath(import.meta.url)), '..');
   if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR) {
     const source = join(root, 'src', `${entry}.ts`);
-    await import(existsSync(source) ? source : join(root, 'dist', `${entry}.js`));
+    await import(isThere(source) ? source : join(root, 'dist', `${entry}.js`));
     return;
   }
   const child = spawn(installedNode(), [program, ...process.argv.slice(2)], { stdio: 'inherit' });
@@ -23,6 +23,16 @@ export async function launch(program, entry) {
   process.on('SIGINT', () => {});
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 1)));
+}
+
+/** A step may read the package's own files alone; asking after any other throws, which says here that it is not there. */
+function isThere(path) {
+  try {
+    return existsSync(path);
+  } catch (error) {
+    if (error.code === 'ERR_ACCESS_DENIED') return false;
+    throw error;
+  }
 }
 
 function installedNode() {

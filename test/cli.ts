@@ -26,7 +26,9 @@ export interface Cli {
   write(name: string, text: string): Promise<string>;
 }
 
-export const program = join(import.meta.dirname, '..', 'bin', 'fedrad.js');
+/** Of the package that scripts/test.ts has built; by hand, of the checkout. */
+const packageFolder = process.env['FEDRAD_TEST_PACKAGE'] ?? join(import.meta.dirname, '..');
+export const program = join(packageFolder, 'bin', 'fedrad.js');
 
 /** A folder with a home of its own, removed after the test. */
 export async function openCli(context: TestContext): Promise<Cli> {

@@ -13,7 +13,6 @@ async function hospitals(context: TestContext): Promise<Cli> {
   await cli.ok('provision');
   await cli.write('upload.yaml', uploadConfig('phantom:80'));
   await cli.ok('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', 'upload.yaml', '--wait');
-  await cli.write('config.yaml', pneumoniaConfig());
   return cli;
 }
 
@@ -50,8 +49,9 @@ const submit = (cli: Cli, ...options: string[]) =>
     .ok('submit', 'pneumonia', '--config', 'config.yaml', '--json', ...options)
     .then((text) => JSON.parse(text) as { id: string; status: string });
 
-test('two runs, on one core and on two, give the same model; the last one has its report', async (context) => {
-  const cli = await hospitals(context);
+/** Gives the SHA-256 of the model of three silos. */
+async function sameOnAnyCores(cli: Cli): Promise<string> {
+  let model = '';
   // One silo has both cores to itself; three share them.
   for (const [silos, training] of [
     [1, ''],
@@ -68,6 +68,7 @@ test('two runs, on one core and on two, give the same model; the last one has it
       threads.push(run.steps['iteration_1_silo0_training']!.attempts[0]!.threads);
     }
     assert.equal(hashes[0], hashes[1]);
+    model = hashes[1]!;
     if (silos === 1 && detectSandbox() === 'bubblewrap') assert.deepEqual(threads, [1, 2]);
   }
 
@@ -96,10 +97,10 @@ test('two runs, on one core and on two, give the same model; the last one has it
   );
   assert.match(evidence.thresholdBy, /Youden/);
   assert.match(report, /AdamW.*cosine.*balanced/s);
-});
+  return model;
+}
 
-test('early stopping: training that brings nothing more ends, and its last model is handed on', async (context) => {
-  const cli = await hospitals(context);
+async function stoppedEarly(cli: Cli): Promise<void> {
   // A rate that moves no weight: the second iteration is no better than the first, which the third one's aggregation sees.
   const training = '  lr: 1e-12\n  early_stopping: {patience: 1}\n';
   const config = pneumoniaConfig(training, 1).replace('num_of_iterations: 2', 'num_of_iterations: 5');
@@ -117,26 +118,22 @@ test('early stopping: training that brings nothing more ends, and its last model
   );
   const logs = await cli.ok('run', 'logs', id);
   assert.match(logs, /training ended after iteration 3/);
-});
+}
 
-test('a run killed with -9 and resumed redoes only unfinished steps and ends with the same bits', async (context) => {
-  const cli = await hospitals(context);
-  const { id: reference } = await submit(cli, '--wait');
-  const expected = await modelHash(cli, await show(cli, reference));
-
+/** `expected`: the model that the same config gives when nothing happens on the way. */
+async function killedAndResumed(cli: Cli, expected: string): Promise<void> {
+  await cli.write('config.yaml', pneumoniaConfig(OPTIONS));
   const killed = cli.start(['submit', 'pneumonia', '--config', 'config.yaml', '--wait']);
-  let id = '';
-  killed.stdout!.on('data', (chunk) => {
-    id ||= /Submitted run (\S+)/.exec(String(chunk))?.[1] ?? '';
-  });
-  // In the middle: the first aggregation is done, the second is not.
-  for (let waited = 0; ; waited += 50) {
-    assert.ok(waited < 120_000, 'the run never got to its second iteration');
-    await sleep(50);
-    if (id !== '' && (await show(cli, id)).steps['iteration_1_aggregation']?.outputs['aggregated_output']) break;
-  }
-  killed.kill('SIGKILL');
-  await new Promise((resolve) => killed.once('exit', resolve));
+  const ended = new Promise((resolve) => killed.once('exit', resolve));
+  let told = '';
+  for (const stream of [killed.stdout!, killed.stderr!])
+    stream.on('data', (chunk) => {
+      told += chunk;
+      // In the middle: the first aggregation is done, the second is not.
+      if (told.includes('finished  iteration_1_aggregation')) killed.kill('SIGKILL');
+    });
+  assert.equal(await ended, null, told);
+  const id = /Submitted run (\S+)/.exec(told)![1]!;
   const before = await show(cli, id);
   assert.equal(before.status, 'INTERRUPTED');
   const done = Object.entries(before.steps).filter(([, { outputs }]) => Object.keys(outputs).length > 0);
@@ -148,10 +145,9 @@ test('a run killed with -9 and resumed redoes only unfinished steps and ends wit
   for (const [step, { attempts }] of done) assert.equal(after.steps[step]!.attempts.length, attempts.length, step);
   assert.equal(await modelHash(cli, after), expected);
   assert.match(await cli.fails('run', 'resume', id), /it is completed, nothing is left to do/);
-});
+}
 
-test('a run is submitted, cannot be resumed while it runs, is canceled with its children, and taken up again', async (context) => {
-  const cli = await hospitals(context);
+async function canceledAndTakenUp(cli: Cli): Promise<void> {
   await cli.write('config.yaml', pneumoniaConfig('').replace('epochs: 2', 'epochs: 500'));
   const { id } = await submit(cli);
   for (let waited = 0; !(await show(cli, id)).steps['iteration_1_silo0_training']; waited += 100) {
@@ -173,4 +169,22 @@ test('a run is submitted, cannot be resumed while it runs, is canceled with its 
   again.kill('SIGTERM');
   assert.equal(await ended, 130);
   assert.equal((await show(cli, id)).status, 'INTERRUPTED');
+}
+
+test('a small federation', async (context) => {
+  const cli = await hospitals(context);
+  let model = '';
+  await context.test('two runs, on one core and on two, give the same model; the last one has its report', async () => {
+    model = await sameOnAnyCores(cli);
+  });
+  await context.test('a run killed with -9 and resumed redoes only unfinished steps and ends with the same bits', () =>
+    killedAndResumed(cli, model),
+  );
+  await context.test('early stopping: training that brings nothing more ends, and its last model is handed on', () =>
+    stoppedEarly(cli),
+  );
+  await context.test(
+    'a run is submitted, cannot be resumed while it runs, is canceled with its children, and taken up again',
+    () => canceledAndTakenUp(cli),
+  );
 });

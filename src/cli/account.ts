@@ -8,6 +8,7 @@ export function addAccountCommands(root: Command): void {
   root
     .command('account')
     .description('the signed-in user')
+    .addHelpText('after', '\nExample:\n  fedrad account show')
     .command('show')
     .description('show the signed-in user; its id is the object id that key vault policies name')
     .option('--query <field>', 'print one field only: id or displayName')

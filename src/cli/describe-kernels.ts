@@ -6,6 +6,7 @@ export async function describeKernels(): Promise<string> {
   const engine = await openEngine(pneumoniaNetwork({ imageSize: 8, channels: [8], hidden: 32 }), {
     threads: 1,
     batchSize: 1,
+    training: false,
   });
   const { relaxedSimd, fusedMultiplyAdd } = engine.kernels;
   await engine.close();

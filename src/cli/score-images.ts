@@ -29,7 +29,11 @@ export async function scoreImages(
   paths: readonly string[],
   { threshold, onMap, method = 'grad-cam' }: ScoreOptions,
 ): Promise<Scored[]> {
-  const engine = await openEngine(network, { threads: Math.min(availableParallelism(), 8), batchSize: BATCH_SIZE });
+  const engine = await openEngine(network, {
+    threads: Math.min(availableParallelism(), 8),
+    batchSize: BATCH_SIZE,
+    training: false,
+  });
   try {
     engine.load(parameters);
     const scored: Scored[] = [];

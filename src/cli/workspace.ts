@@ -42,7 +42,10 @@ export function addWorkspaceCommands(root: Command): void {
         );
       },
     );
-  const group = root.command('workspace').description('look at a workspace');
+  const group = root
+    .command('workspace')
+    .description('look at a workspace')
+    .addHelpText('after', '\nExample:\n  fedrad workspace show');
   workspaceOptions(group.command('show'))
     .description('show computes, datastores and the key vault')
     .option('--json', 'print as JSON')

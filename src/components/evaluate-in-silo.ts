@@ -23,7 +23,7 @@ export async function run(context: StepContext<Parameters>): Promise<void> {
   const models = inputsWithPrefix(context, 'model_');
   for (const [index, [model, path]] of models.entries()) {
     const { network, parameters: weights } = await readModel(path);
-    const engine = await openEngine(network, { threads, batchSize: parameters.batch_size });
+    const engine = await openEngine(network, { threads, batchSize: parameters.batch_size, training: false });
     try {
       engine.load(weights);
       const evaluation: Partial<Record<(typeof SPLITS)[number], SplitEvaluation>> = {};

@@ -7,6 +7,7 @@ import { type ParameterSet, sha256 } from '../base/index.ts';
 import { openEngine } from './engine.ts';
 import { initialParameters } from './initial.ts';
 import { networkSchema, parameterShapes, pneumoniaNetwork } from './network.ts';
+import { resnet18, smallNetwork } from './networks.ts';
 import { scheduleSchema, sgd } from './optimiser.ts';
 import { drawnCase } from './testing.ts';
 import { evaluate, train } from './train.ts';
@@ -167,6 +168,33 @@ test('probabilities do not depend on how images are batched', async () => {
     await engine.close();
   }
   for (const result of results) assert.deepEqual(result, results[0]);
+});
+
+test('an engine without training gives the same bits out of less memory, and refuses to train', async () => {
+  for (const each of [
+    network,
+    pneumoniaNetwork({ imageSize: 24, channels: [8], hidden: 32 }),
+    smallNetwork({ imageSize: 32, channels: [8, 8, 16, 16] }),
+    resnet18({ imageSize: 32, width: 8 }),
+  ]) {
+    const { parameters, batch } = drawnCase(each, 7, 2);
+    const open = async (training: boolean, threads: number) => {
+      const engine = await openEngine(each, { threads, batchSize: 3, training });
+      engine.load(parameters);
+      const [probabilities, features] = [engine.probabilities(batch.images), engine.features(batch.images)];
+      return { engine, seen: { probabilities, features, parameters: bits(engine.parameters()) } };
+    };
+    const { engine, seen } = await open(true, 1);
+    for (const threads of [1, 2]) {
+      const { engine: other, seen: same } = await open(false, threads);
+      assert.deepEqual(same, seen);
+      assert.ok(other.memoryBytes < engine.memoryBytes, `${other.memoryBytes} < ${engine.memoryBytes}`);
+      for (const action of [() => other.step(batch, options), () => other.setAnchor(), () => other.velocity()])
+        assert.throws(action, /opened with training: false/);
+      await other.close();
+    }
+    await engine.close();
+  }
 });
 
 test('initial parameters: PyTorch names and shapes, bounds by fan in, another seed another draw', () => {

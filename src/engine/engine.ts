@@ -89,6 +89,8 @@ export interface EngineOptions {
   readonly relaxedSimd?: boolean;
   /** false: one thread over memory of its own. Default: where the runtime has memory that threads share. */
   readonly sharedMemory?: boolean;
+  /** false: for `probabilities` and `features` alone, without room for gradients, velocity and anchor. Default true. */
+  readonly training?: boolean;
   /** Room for the second moments of Adam and AdamW, as large as the parameters. Default false. */
   readonly secondMoments?: boolean;
 }
@@ -97,7 +99,7 @@ const PAGE = 65536;
 
 /** Opens an engine with all parameters 0. Throws FedradError when the network does not fit into 4 GiB. */
 export async function openEngine(network: Network, options: EngineOptions): Promise<Engine> {
-  const { batchSize, secondMoments = false } = options;
+  const { batchSize, training = true, secondMoments = false } = options;
   const sharedMemory = options.sharedMemory ?? typeof SharedArrayBuffer !== 'undefined';
   const threads = sharedMemory ? options.threads : 1;
   if (!(Number.isInteger(threads) && threads >= 1 && threads <= 256))
@@ -105,7 +107,7 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
   if (!(Number.isInteger(batchSize) && batchSize >= 1))
     fail('engine', `expected a batch size of 1 or more, got ${batchSize}`);
 
-  const programOptions = { batchSize, threads, secondMoments };
+  const programOptions = { batchSize, threads, training, secondMoments };
   const program = compileProgram(network, programOptions);
   const shapes = parameterShapes(network);
   const pages = (bytes: number): number => Math.ceil(bytes / PAGE);
@@ -160,7 +162,7 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
       checkParameters(parameters, shapes, 'model');
       for (const place of regions.places.values())
         convertParameter(parameters.get(place.name)!.data, stored(place, place.at), place, 'fromTorch');
-      new Uint8Array(memory.buffer, regions.velocity, regions.bytes).fill(0);
+      if (training) new Uint8Array(memory.buffer, regions.velocity, regions.bytes).fill(0);
       if (regions.second !== 0) new Uint8Array(memory.buffer, regions.second, regions.bytes).fill(0);
       anchored = false;
       packed = false;
@@ -168,14 +170,17 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
     },
 
     parameters: () => new Map([...regions.places.values()].map((place) => [place.name, tensor(place, place.at)])),
-    velocity: () =>
-      new Map(
+    velocity() {
+      needsTraining('velocity');
+      return new Map(
         [...regions.places.values()]
           .filter(({ name }) => !isBuffer(name))
           .map((place) => [place.name, tensor(place, place.velocity)]),
-      ),
+      );
+    },
 
     setAnchor() {
+      needsTraining('setAnchor');
       const missing = pages(program.bytesWithAnchor) - memory.buffer.byteLength / PAGE;
       if (missing > 0) memory.grow(missing);
       new Uint8Array(memory.buffer).copyWithin(program.anchor, regions.start, regions.start + regions.bytes);
@@ -183,6 +188,7 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
     },
 
     step(batch, { learningRate, optimiser, dropoutKey, proximalMu = 0, classWeights }) {
+      needsTraining('step');
       const images = checkBatch(batch, network, batchSize);
       if (proximalMu !== 0 && !anchored) throw new Error('engine: proximalMu needs setAnchor() first');
       const adaptive = hasSecondMoments(optimiser);
@@ -223,6 +229,10 @@ export async function openEngine(network: Network, options: EngineOptions): Prom
 
     close: () => crew.close(),
   };
+
+  function needsTraining(what: string): void {
+    if (!training) throw new Error(`engine: ${what} on an engine that was opened with training: false`);
+  }
 
   function stored(place: ParameterPlace, at: number): Float32Array {
     return floats(at, storedFloats(place.shape, place.layout));

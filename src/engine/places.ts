@@ -16,6 +16,7 @@ export interface Places {
   readonly gradientBytes: number;
   /** Bytes at the start that the fused blocks update themselves. */
   readonly blockBytes: number;
+  /** 0 where nothing is trained. */
   readonly velocity: number;
   readonly gradient: number;
   /** Adam's second moments; 0 where none were asked for. */
@@ -26,7 +27,7 @@ export function placeParameters(
   { nodes, shapes }: NetworkGraph,
   { blocks, dense }: { readonly blocks: readonly FusedBlock[]; readonly dense: FusedDense | undefined },
   tensor: (id: number) => Placed,
-  secondMoments: boolean,
+  { training, secondMoments }: { readonly training: boolean; readonly secondMoments: boolean },
   allocator: Allocator,
 ): Places {
   const all = nodes.flatMap((node) => {
@@ -54,9 +55,9 @@ export function placeParameters(
   const gradientBytes = blockBytes + otherBytes;
   const bytes = gradientBytes + denseBytes;
   const start = allocator.take(bytes);
-  const velocity = allocator.take(bytes);
-  const second = secondMoments ? allocator.take(bytes) : 0;
-  const gradient = allocator.take(gradientBytes);
+  const velocity = training ? allocator.take(bytes) : 0;
+  const second = training && secondMoments ? allocator.take(bytes) : 0;
+  const gradient = training ? allocator.take(gradientBytes) : 0;
   const buffers = allocator.take(bufferBytes);
   const places = new Map(
     all.map(({ name, shape, layout, order }) => {

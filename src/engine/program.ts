@@ -23,6 +23,8 @@ import { placeTensors } from './tensors.ts';
 export interface ProgramOptions {
   readonly batchSize: number;
   readonly threads: number;
+  /** false: the forward pass alone. */
+  readonly training: boolean;
   readonly secondMoments: boolean;
 }
 
@@ -49,7 +51,7 @@ export interface Program {
 const MEMORY_LIMIT = 2 ** 32;
 
 export function compileProgram({ layers, imageSize }: Network, options: ProgramOptions): Program {
-  const { batchSize, threads, secondMoments } = options;
+  const { batchSize, threads, training } = options;
   const graph = flatten(layers, imageSize);
   const { nodes, shapes } = graph;
   const blocks = fusedBlocks(graph);
@@ -63,12 +65,13 @@ export function compileProgram({ layers, imageSize }: Network, options: ProgramO
   const constants: { at: number; words: readonly number[] }[] = [];
   const table = allocator.take(256 * 4);
   const pixels = allocator.take(batchSize * imageSize ** 2);
-  const tensors = placeTensors(graph, hidden, batchSize, allocator);
-  const parameters = placeParameters(graph, { blocks, dense }, tensors.tensor, secondMoments, allocator);
+  const tensors = placeTensors(graph, hidden, options, allocator);
+  const parameters = placeParameters(graph, { blocks, dense }, tensors.tensor, options, allocator);
   let anchor = 0;
   const builder: Builder = {
     batchSize,
     threads,
+    training,
     settings: SETTINGS,
     take: allocator.take,
     constants: (words) => {
@@ -96,14 +99,14 @@ export function compileProgram({ layers, imageSize }: Network, options: ProgramO
   for (let index = nodes.length - 1; index >= blockEnd; index--) {
     const node = nodes[index]!;
     if (node === dense?.linear) continue;
-    const op = node === dense?.relu ? buildDense(builder, dense, into(blockEnd)!) : build(builder, node, index, into);
+    const op = node === dense?.relu ? buildDense(builder, dense, into(blockEnd)) : build(builder, node, index, into);
     ops.unshift(tensors.needsGradient(node.output) ? op : { ...op, backward: [] });
   }
   ops.unshift(
     blocks.length > 0 ? buildBlocks(builder, blocks, pixels, table) : buildInput(builder, pixels, table, imageSize),
   );
   anchor = allocator.top();
-  const bytesWithAnchor = anchor + parameters.bytes;
+  const bytesWithAnchor = anchor + (training ? parameters.bytes : 0);
   if (bytesWithAnchor > MEMORY_LIMIT) {
     fail(
       'engine',
@@ -121,11 +124,13 @@ export function compileProgram({ layers, imageSize }: Network, options: ProgramO
     constants,
     pack: ops.flatMap(({ pack }) => pack),
     forward: ops.flatMap(({ forward }) => forward),
-    backward: [
-      ...ops.toReversed().flatMap(({ backward }) => backward),
-      ...ops.flatMap(({ update }) => update),
-      commonUpdate(builder, parameters),
-    ],
+    backward: training
+      ? [
+          ...ops.toReversed().flatMap(({ backward }) => backward),
+          ...ops.flatMap(({ update }) => update),
+          commonUpdate(builder, parameters),
+        ]
+      : [],
     anchor,
     bytes: anchor,
     bytesWithAnchor,

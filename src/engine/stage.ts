@@ -55,6 +55,8 @@ export interface Placed {
 /** What building an op needs to know of the program. */
 export interface Builder {
   readonly batchSize: number;
+  /** false: only the forward pass is wanted, and what it needs. */
+  readonly training: boolean;
   readonly threads: number;
   /** Addresses from the start of memory; multiples of 64. */
   take(bytes: number): number;

@@ -17,11 +17,11 @@ export interface Tensors {
 
 type Border = readonly [number, number];
 
-/** `hidden`: tensors that lie inside a fused op, and get no place. */
+/** `hidden`: tensors that lie inside a fused op, and get no place. Without `training` nothing needs a gradient. */
 export function placeTensors(
   graph: NetworkGraph,
   hidden: ReadonlySet<number>,
-  batchSize: number,
+  { batchSize, training }: { readonly batchSize: number; readonly training: boolean },
   allocator: Allocator,
 ): Tensors {
   const { nodes, shapes } = graph;
@@ -42,7 +42,7 @@ export function placeTensors(
     list[root[id]!] = [Math.max(y, oldY), Math.max(x, oldX)];
   };
   for (const { layer, inputs, output } of nodes) {
-    needs[output] = 'name' in layer || inputs.some((id) => needs[id]);
+    needs[output] = training && ('name' in layer || inputs.some((id) => needs[id]));
     if (layer.op !== 'conv2d' || hidden.has(output)) continue;
     widen(borders, inputs[0]!, layer.padding);
     widen(gradientBorders, output, gradientBorder(layer, shapes[inputs[0]!]!, shapes[output]!));

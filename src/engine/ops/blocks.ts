@@ -31,24 +31,28 @@ export function buildBlocks(builder: Builder, blocks: readonly FusedBlock[], pix
   const last = blocks.at(-1)!;
   const [y, dy] = [builder.tensor(last.output), builder.gradient(last.output)];
   const { size } = blocks[0]!;
+  const { training } = builder;
+  // What only the backward pass reads again is kept for each image, else overwritten by the thread's next one.
+  const slots = training ? builder.batchSize : builder.threads;
+  const slot = (image: number, thread: number): number => (training ? image : thread);
   const places = blocks.map((block): Placement => {
     const { layer } = block.conv;
     const half = block.size / 2;
     const inner = block !== last;
     const row = inner ? (half + 2) * block.outputs * 4 : y.row;
     const image = inner ? row * (half + 2) : y.image;
-    const padded = inner ? builder.take(image * builder.batchSize) : y.data;
+    const padded = inner ? builder.take(image * slots) : y.data;
     return {
       block,
       weight: builder.parameter(`${layer.name}.weight`).at,
       bias: builder.parameter(`${layer.name}.bias`).at,
       packed: builder.take((block.inputs === 1 ? 9 : 16) * block.inputs * block.outputs * 4),
-      packedBackward: block.inputs === 1 ? 0 : builder.take(9 * block.inputs * block.outputs * 4),
+      packedBackward: block.inputs === 1 || !training ? 0 : builder.take(9 * block.inputs * block.outputs * 4),
       padded,
       output: inner ? padded + row + block.outputs * 4 : padded,
       row,
       image,
-      arg: builder.take(half * half * block.outputs * builder.batchSize),
+      arg: builder.take(half * half * block.outputs * slots),
       argImage: half * half * block.outputs,
     };
   });
@@ -56,17 +60,17 @@ export function buildBlocks(builder: Builder, blocks: readonly FusedBlock[], pix
   // Parameters of the blocks lie one after another, and so do their gradients, image by image.
   const { at: from, velocity } = builder.parameter(`${blocks[0]!.conv.layer.name}.weight`);
   const bytes = places.at(-1)!.bias + last.outputs * 4 - from;
-  const gradients = builder.take(bytes * builder.batchSize);
+  const gradients = training ? builder.take(bytes * builder.batchSize) : 0;
   const widest = Math.max(...blocks.map(({ outputs }) => outputs));
   const scratch = Array.from({ length: builder.threads }, () => ({
     // The normalised image with its border; the first block reads up to 4 bytes past its input.
     input: builder.take((size + 2) ** 2 * 4 + 16),
     inputGradients: blocks.map(({ size: edge, inputs }, i) =>
-      i === 0 ? 0 : builder.take((edge + 2) ** 2 * inputs * 4),
+      i === 0 || !training ? 0 : builder.take((edge + 2) ** 2 * inputs * 4),
     ),
     // 24 tiles of 16 elements by channel, and sums of 6 tiles for 8 outputs (kernels/src/winograd.ts).
     tiles: builder.take((24 * 16 * widest + 6 * 16 * 8) * 4),
-    lists: builder.take(Math.max(...blocks.map(backwardScratch))),
+    lists: training ? builder.take(Math.max(...blocks.map(backwardScratch))) : 0,
   }));
   const normalise = (kernels: Parameters<Stage['run']>[0], image: number, input: number): void =>
     kernels.normalise(pixels + image * size * size, table, input + (size + 3) * 4, (size + 2) * 4, 4, size);
@@ -78,7 +82,7 @@ export function buildBlocks(builder: Builder, blocks: readonly FusedBlock[], pix
       const { inputs, outputs } = block;
       if (inputs === 1) return kernels.packWeights(weight, packed, 9, outputs);
       kernels.winogradWeights(weight, packed, inputs, 0, outputs);
-      kernels.packBackward(weight, packedBackward, inputs, outputs);
+      if (training) kernels.packBackward(weight, packedBackward, inputs, outputs);
     },
   };
 
@@ -88,8 +92,9 @@ export function buildBlocks(builder: Builder, blocks: readonly FusedBlock[], pix
     for (const place of places) {
       const { bias, packed, row } = place;
       const { inputs, outputs, size: edge, dropout } = place.block;
-      const output = place.output + image * place.image;
-      const arg = place.arg + image * place.argImage;
+      const at = slot(image, thread);
+      const output = place.output + (place.block === last ? image : at) * place.image;
+      const arg = place.arg + at * place.argImage;
       if (inputs === 1) kernels.convPoolRelu(input, packed, bias, output, row, arg, edge, inputs, outputs);
       else kernels.winogradPoolRelu(input, packed, bias, output, row, arg, edge, inputs, outputs, tiles);
       if (dropout.p > 0 && dropoutKey) {
@@ -97,7 +102,7 @@ export function buildBlocks(builder: Builder, blocks: readonly FusedBlock[], pix
         const [threshold, scale] = [dropoutThreshold(dropout.p), dropoutScale(dropout.p)];
         kernels.dropout(output, row, edge / 2, (edge / 2) * outputs, key0, key1, image, dropout.node, threshold, scale);
       }
-      input = place.padded + image * place.image;
+      input = place.padded + at * place.image;
     }
   });
 

@@ -10,7 +10,7 @@ import { type Builder, type Into, imageAt, type Op, once, perImage, type Stage }
 const CHUNK = 512;
 
 /** The gradient of the input is only made where the input is not zero: what reads it must mask it. */
-export function buildDense(builder: Builder, { linear, relu }: FusedDense, { to: dx }: Into): Op {
+export function buildDense(builder: Builder, { linear, relu }: FusedDense, into: Into | undefined): Op {
   const [x, h, dh] = [builder.tensor(linear.inputs[0]!), builder.tensor(relu.output), builder.gradient(relu.output)];
   const { name, out_features: N } = linear.layer;
   const [weight, bias] = [builder.parameter(`${name}.weight`), builder.parameter(`${name}.bias`)];
@@ -19,7 +19,6 @@ export function buildDense(builder: Builder, { linear, relu }: FusedDense, { to:
   const range = (chunk: number) => [chunk * CHUNK, Math.min(K, (chunk + 1) * CHUNK)] as const;
   const { batchSize } = builder;
   const partials = builder.take(chunks * batchSize * N * 4);
-  const preRelu = builder.take(batchSize * N * 4);
   // Forward 128 entries of 8 bytes and an end an image; backward 32 entries, sums, ends and a row of gradients.
   const listBytes = Math.max(batchSize * (128 * 8 + 4), batchSize * 32 * (8 + 16) + 32 * 4 + 32 * 4);
   const lists = Array.from({ length: builder.threads }, () => builder.take(listBytes));
@@ -35,6 +34,10 @@ export function buildDense(builder: Builder, { linear, relu }: FusedDense, { to:
   const reduce = perImage((kernels, { images }, image) =>
     kernels.denseReduce(partials + image * N * 4, images * N * 4, chunks, bias.at, imageAt(h, image), N),
   );
+  if (!into) return { pack: [], forward: [multiply, reduce], backward: [], update: [] };
+
+  const { to: dx } = into;
+  const preRelu = builder.take(batchSize * N * 4);
   const hiddenGradient = once((kernels, { images }) =>
     kernels.denseHiddenGradient(h.data, h.image, dh.data, dh.image, images, N, preRelu, bias.gradient),
   );
