@@ -104,7 +104,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     sandbox: options.sandbox,
     version: options.version,
   });
-  const metrics = openMetrics();
+  const metrics = openMetrics(paths.folder);
   const link = openLink(() => membership.connect(`fedrad agent ${compute}`), log);
   const [stopping, draining] = [new AbortController(), new AbortController()];
   const transfer = options.openTransfer(link.connection);

@@ -1,15 +1,26 @@
 /** @file Figures of the agent for Prometheus. */
+import { statfs } from 'node:fs/promises';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 export type AgentMetrics = ReturnType<typeof openMetrics>;
 
-export function openMetrics() {
+/** @param folder on the disk whose free space is told; a scrape fails while it cannot be asked */
+export function openMetrics(folder: string) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
   return {
     registry,
     connected: new Gauge({ name: 'fedrad_agent_nats_connected', help: '1 while connected to the server', registers }),
+    diskFree: new Gauge({
+      name: 'fedrad_agent_disk_free_bytes',
+      help: 'Free for the agent on the disk of its home',
+      registers,
+      async collect() {
+        const { bavail, bsize } = await statfs(folder);
+        this.set(bavail * bsize);
+      },
+    }),
     running: new Gauge({ name: 'fedrad_agent_steps_running', help: 'Steps that run now', registers }),
     ended: new Counter({
       name: 'fedrad_agent_steps_total',

@@ -1,11 +1,13 @@
 /** @file What Prometheus and a supervisor see of the orchestrator's service. */
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { type Agents, AWAY_MS } from '../backends/index.ts';
 import { type HealthServer, parseHealthAddress, startHealthServer } from '../messaging/index.ts';
 import { foldRun, type RunHistory } from '../workspace/index.ts';
 import type { FederationLink } from './execute.ts';
+import { readGraph } from './run-folder.ts';
 
 export interface HealthSources extends FederationLink {
+  readonly home: string;
   readonly workspace: string;
   readonly history: RunHistory;
   readonly agents: Agents;
@@ -25,7 +27,7 @@ export function serveOrchestratorHealth(address: string, sources: HealthSources)
 const isConnected = ({ nc }: HealthSources): boolean => nc.info !== undefined && !nc.isClosed();
 
 function registryOf(sources: HealthSources): Registry {
-  const { workspace, history, agents, federation } = sources;
+  const { home, workspace, history, agents, federation } = sources;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const gauge = (name: string, help: string, labelNames: readonly string[] = []): Gauge =>
@@ -33,7 +35,13 @@ function registryOf(sources: HealthSources): Registry {
   const connected = gauge('fedrad_nats_connected', '1 while connected to nats-server');
   const runs = gauge('fedrad_runs', 'Runs of this workspace by status', ['status']);
   const waiting = gauge('fedrad_steps_waiting', 'Steps that wait for a hospital that is away');
-  const failures = gauge('fedrad_step_failures_total', 'Failed attempts in runs that go on', ['compute']);
+  const failures = new Counter({
+    name: 'fedrad_step_failures_total',
+    help: 'Failed attempts at steps, in all runs of this workspace',
+    labelNames: ['compute'],
+    registers: [registry],
+  });
+  const countFailures = failureCounter(home, history, (compute) => failures.inc({ compute }));
   const present = gauge('fedrad_agent_connected', `1 when heard within ${AWAY_MS / 1000} s`, ['compute']);
   const age = gauge('fedrad_agent_heartbeat_age_seconds', 'Since the last heartbeat', ['compute']);
   const state = gauge('fedrad_silo_state', '1 for the state of the hospital', ['compute', 'state']);
@@ -41,15 +49,13 @@ function registryOf(sources: HealthSources): Registry {
     connected.set(Number(isConnected(sources)));
     const own = history.list().filter((run) => run.workspace === workspace);
     for (const status of STATUSES) runs.set({ status }, own.filter((run) => run.status === status).length);
-    const [waits, failed] = liveFigures(
-      history,
-      own.filter(({ finishedAt }) => finishedAt === undefined).map(({ id }) => id),
-    );
-    waiting.set(waits);
-    failures.reset();
-    for (const [compute, count] of failed) failures.set({ compute }, count);
+    const live = own.filter(({ finishedAt }) => finishedAt === undefined);
+    waiting.set(live.reduce((sum, { id }) => sum + stepsWaiting(history, id), 0));
+    for (const { id } of own) await countFailures(id);
     for (const silo of await federation.silos()) {
       const { compute } = silo;
+      // The first failure is an increase only of a figure that was there.
+      failures.inc({ compute }, 0);
       for (const each of STATES) state.set({ compute, state: each }, Number(silo.state === each));
       const seen = agents.seen(compute);
       const seconds = seen ? (Date.now() - seen.seenAt) / 1000 : Number.NaN;
@@ -65,16 +71,22 @@ function registryOf(sources: HealthSources): Registry {
   });
 }
 
-/** Steps that wait, and failed attempts by step's silo prefix, of the runs that go on. */
-function liveFigures(history: RunHistory, ids: readonly string[]): [number, Map<string, number>] {
-  let waits = 0;
-  const failed = new Map<string, number>();
-  for (const id of ids) {
-    for (const [step, { waiting, attempts }] of foldRun(history.events(id)).steps) {
-      if (waiting !== undefined) waits += 1;
-      const count = attempts.filter(({ status }) => status === 'failed').length;
-      if (count > 0) failed.set(step, (failed.get(step) ?? 0) + count);
+const stepsWaiting = (history: RunHistory, id: string): number =>
+  [...foldRun(history.events(id)).steps.values()].filter(({ waiting }) => waiting !== undefined).length;
+
+/** Tells of every failed attempt of a run once, however often it is asked: the history is read on from where it was. */
+export function failureCounter(home: string, history: RunHistory, onFailure: (compute: string) => void) {
+  const read = new Map<string, number>();
+  return async (id: string): Promise<void> => {
+    const failed: string[] = [];
+    // Nothing is awaited before all is marked as read, so that no two scrapes count the same event.
+    for (const event of history.events(id, read.get(id))) {
+      read.set(id, event.seq);
+      if (event.type === 'step-failed') failed.push(event.step);
     }
-  }
-  return [waits, failed];
+    if (failed.length === 0) return;
+    // A run whose folder somebody removed has failed all the same.
+    const graph = await readGraph(home, id).catch(() => undefined);
+    for (const name of failed) onFailure(graph?.steps.find((step) => step.id === name)?.compute ?? 'unknown');
+  };
 }

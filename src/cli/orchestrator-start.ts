@@ -53,7 +53,14 @@ async function start(home: string, options: StartOptions): Promise<void> {
     closing.push(() => joins.close());
     const agents = await watchAgents(nc, federation, () => new Date(), say);
     closing.push(() => agents.close());
-    const health = await serveOrchestratorHealth(options.http, { workspace: name, history, federation, agents, nc });
+    const health = await serveOrchestratorHealth(options.http, {
+      home,
+      workspace: name,
+      history,
+      federation,
+      agents,
+      nc,
+    });
     closing.push(() => health.close());
     say(`orchestrator of ${name}: connected to ${federation.url}; ${options.http} serves /healthz and /metrics`);
     await takeRuns({ home, name, history, link: { federation, nc }, options, signal: stop.signal, say });
