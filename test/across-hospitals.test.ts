@@ -80,7 +80,10 @@ test('a federation whose hospitals come late, stay away, fail and are cut off', 
   const until = async (id: string, wanted: (run: Shown) => boolean): Promise<Shown> => {
     let run = await show(id);
     for (const deadline = performance.now() + WAIT_MS; !wanted(run); run = await show(id)) {
-      if (performance.now() > deadline) throw new Error(`waited ${WAIT_MS} ms: ${JSON.stringify(run).slice(0, 3000)}`);
+      if (performance.now() > deadline)
+        throw new Error(
+          `waited ${WAIT_MS} ms: ${JSON.stringify(run, (key, value) => (key === 'outputs' || key === 'metrics' ? undefined : value))}`,
+        );
       await sleep(300);
     }
     return run;
@@ -105,7 +108,7 @@ test('a federation whose hospitals come late, stay away, fail and are cut off', 
     assert.match(waiting.reason!, /silo2_preparation: silo2-01 was last heard of 20/);
     agents[2] = agent(2);
     const ended = await until(id, isOver);
-    assert.equal(ended.status, 'COMPLETED', ended.reason);
+    assert.equal(ended.status, 'COMPLETED', ended.reason ?? '');
     reference = modelOf(ended);
   });
 
@@ -115,43 +118,46 @@ test('a federation whose hospitals come late, stay away, fail and are cut off', 
     await kill(service);
     service = orchestrator();
     const ended = await until(id, isOver);
-    assert.equal(ended.status, 'COMPLETED', ended.reason);
+    assert.equal(ended.status, 'COMPLETED', ended.reason ?? '');
     assert.equal(modelOf(ended), reference);
   });
 
   await t.test('a canceled run stops at the hospitals', async () => {
     const file = await config('canceled', '');
-    await writeFile(file, (await readFile(file, 'utf8')).replace('  epochs: 1', '  epochs: 3000'));
+    await writeFile(file, (await readFile(file, 'utf8')).replace('  epochs: 1', '  epochs: 900'));
     const id = await submit(file);
     await until(id, ({ steps }) => steps['iteration_1_silo0_training'] !== undefined);
     await ok(home, 'run', 'cancel', id);
     assert.equal((await show(id)).status, 'CANCELED');
     const isFree = async (): Promise<boolean> =>
-      (JSON.parse(await ok(hospitals[0]!.home, 'agent', 'status', '--json')) as { running: unknown[] }).running
-        .length === 0;
+      (JSON.parse(await ok(hospitals[0]!.home, 'agent', 'status', '--json')) as { last: { running: unknown[] } }).last
+        .running.length === 0;
     for (const deadline = performance.now() + WAIT_MS; !(await isFree()); await sleep(300))
       assert.ok(performance.now() < deadline, 'the step goes on at the hospital');
   });
 
-  await t.test('with enough others the round goes on without one that is late, and the run says so', async () => {
+  await t.test('with enough others the round goes on without one that is late, and the run says so', async (part) => {
     await kill(agents[2]!);
+    part.after(() => {
+      agents[2] = agent(2);
+    });
     const more = '  min_silos: 2\n  round_deadline_minutes: 0.4\n  suspend_after: 100\n';
     const id = await submit(await config('late', more));
     const degraded = await until(id, (run) => run.status === 'DEGRADED' || isOver(run));
-    assert.equal(degraded.status, 'DEGRADED', degraded.reason);
+    assert.equal(degraded.status, 'DEGRADED', degraded.reason ?? '');
     const ended = await until(id, isOver);
-    assert.equal(ended.status, 'COMPLETED', ended.reason);
+    assert.equal(ended.status, 'COMPLETED', ended.reason ?? '');
     assert.match(ended.steps['silo2_preparation']!.attempts[0]!.error!, /no result of silo2-01 within 24 s/);
     assert.notEqual(modelOf(ended), reference);
-    agents[2] = agent(2);
   });
 
   await t.test('a hospital that fails again and again is suspended, shown, and taken up again', async () => {
     const raw = join(hospitals[1]!.home, 'agent', 'datastores', 'datastore_silo1', 'federated_learning');
     await rm(raw, { recursive: true });
+    assert.equal(agents[2]!.exitCode, null);
     const id = await submit(await config('suspended', '  min_silos: 2\n  suspend_after: 1\n'));
     const ended = await until(id, isOver);
-    assert.equal(ended.status, 'COMPLETED', ended.reason);
+    assert.equal(ended.status, 'COMPLETED', ended.reason ?? '');
     const list = async () =>
       JSON.parse(await ok(home, 'silo', 'list', '--json')) as { compute: string; state: string }[];
     assert.equal((await list()).find(({ compute }) => compute === 'silo1-01')!.state, 'suspended');
@@ -163,14 +169,14 @@ test('a federation whose hospitals come late, stay away, fail and are cut off', 
     'a revoked hospital is cut off while it works; with too few others the run fails and says why',
     async () => {
       const file = await config('revoked', '');
-      await writeFile(file, (await readFile(file, 'utf8')).replace('  epochs: 1', '  epochs: 3000'));
+      await writeFile(file, (await readFile(file, 'utf8')).replace('  epochs: 1', '  epochs: 900'));
       await ok(home, 'submit', 'upload-data', '--example', 'PNEUMONIA', '--config', upload, '--wait');
       const id = await submit(file);
       await until(id, ({ steps }) => steps['iteration_1_silo2_training'] !== undefined);
       await ok(home, 'silo', 'revoke', 'silo2');
       const ended = await until(id, isOver);
       assert.equal(ended.status, 'FAILED');
-      assert.match(ended.reason!, /iteration_1_silo2_training: silo2-01 is revoked/);
+      assert.match(ended.reason!, /silo2-01 is revoked/);
     },
   );
 });

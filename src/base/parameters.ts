@@ -41,11 +41,21 @@ export function checkParameters(parameters: ParameterSet, expected: ParameterSha
         remedy,
       );
     }
-    const bad = tensor.data.findIndex((value) => !Number.isFinite(value));
+    const bad = firstNotFinite(tensor.data);
     if (bad >= 0)
       fail(where, `parameter "${name}": element ${bad} is ${tensor.data[bad]}, expected a finite number`, remedy);
     const negative = name.endsWith('.running_var') ? tensor.data.findIndex((value) => value < 0) : -1;
     if (negative >= 0)
       fail(where, `"${name}": element ${negative} is ${tensor.data[negative]}, expected a variance, 0 or more`, remedy);
   }
+}
+
+/** Index of the first element that is not a number or infinite, or -1. A loop: findIndex takes ten times as long. */
+function firstNotFinite(data: Float32Array): number {
+  for (let i = 0; i < data.length; i++) {
+    const value = data[i]!;
+    // 0 for what is finite, else NaN.
+    if (value - value !== 0) return i;
+  }
+  return -1;
 }

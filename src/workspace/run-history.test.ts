@@ -263,3 +263,16 @@ test('an event may be long and hold any text', async (t) => {
   history.append('loud', event);
   assert.deepEqual(history.events('loud', 1), [{ ...event, seq: 2 }]);
 });
+
+test('the list says what a run waits for, and of a run that has ended how', async (t) => {
+  const home = await temporaryHome(t);
+  using history = await openRunHistory(home);
+  const at = '2026-01-01T00:00:00.000Z';
+  history.create({ id: 'aaa', at, experiment: 'e', pipeline: 'p', workspace: 'w', graphHash: 'h' });
+  history.append('aaa', { type: 'started', at, pid: 1, sandbox: 's', cores: 1 });
+  history.append('aaa', { type: 'step-started', at, step: 'x', attempt: 1, threads: 1 });
+  history.append('aaa', { type: 'step-waiting', at, step: 'x', reason: 'silo0-01 is away' });
+  assert.deepEqual([history.list()[0]!.status, history.list()[0]!.reason], ['WAITING', 'x: silo0-01 is away']);
+  history.append('aaa', { type: 'finished', at, status: 'FAILED', reason: 'late' });
+  assert.deepEqual([history.list()[0]!.status, history.list()[0]!.reason], ['FAILED', 'late']);
+});

@@ -101,9 +101,14 @@ function historyOf(database: DatabaseSync, path: string, lockFolder: string): Ru
     events: database.prepare('SELECT seq, body FROM event WHERE run = ? AND seq > ? ORDER BY seq'),
     exists: database.prepare('SELECT 1 FROM event WHERE run = ? AND seq = 1'),
     runs: database.prepare('SELECT run FROM event WHERE seq = 1 ORDER BY id'),
+    // The steps only of runs that go on: what they wait for, or go on without, is part of their status.
     list: database.prepare(
       `SELECT run, seq, body FROM event
-       WHERE type IN ('submitted', 'started', 'cancel-requested', 'finished') ORDER BY id`,
+       WHERE type IN ('submitted', 'started', 'cancel-requested', 'finished')
+         OR type IN ('step-started', 'step-waiting', 'step-failed', 'step-finished') AND run IN (
+           SELECT run FROM event WHERE type IN ('started', 'finished') GROUP BY run
+           HAVING max(CASE type WHEN 'started' THEN id END) > coalesce(max(CASE type WHEN 'finished' THEN id END), 0))
+       ORDER BY id`,
     ),
   }));
 
