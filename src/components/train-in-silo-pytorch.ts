@@ -1,6 +1,7 @@
 /**
  * @file Step: train the global model on one hospital's images in PyTorch, on GPUs where there are some. The work is done by
- * pytorch/train_in_silo.py, in as many processes as the config says, under torch.distributed.run (which is what `torchrun` starts).
+ * pytorch/train_in_silo.py, in as many processes as the config says; several under torch.distributed.run (which is what `torchrun`
+ * starts). One is started alone: a launcher would load PyTorch a second time.
  *
  * Python writes its JSON lines to this process's standard output. Its standard input is a pipe from here: when this process dies,
  * whatever of, the pipe ends and with it every process of Python.
@@ -32,7 +33,7 @@ export async function run(context: StepContext<z.infer<typeof pytorchTrainParame
   const step = { component: 'train-in-silo', inputs, outputs, parameters, scratch, threads, attached: true } as const;
   const { code, by } = await start(
     python,
-    ['-B', '-m', 'torch.distributed.run', ...launcherOptions(processes), TRAINER, ...stepArguments(step)],
+    ['-B', ...(processes === 1 ? [] : launcher(processes)), TRAINER, ...stepArguments(step)],
     scratch,
     environmentOf(context, processes),
   );
@@ -46,11 +47,14 @@ export async function run(context: StepContext<z.infer<typeof pytorchTrainParame
   throw new Error(problem);
 }
 
-function launcherOptions(processes: number): string[] {
+function launcher(processes: number): string[] {
   // Python 3.11 cannot name "redirect nothing" to PyTorch 1.13; redirecting a process that does not exist says the same.
   const redirectNothing = processes <= 9 ? ['--redirects', `${processes}:1`, '--tee', `${processes}:1`] : [];
   return [
+    ...['-m', 'torch.distributed.run'],
     ...['--nproc_per_node', String(processes), '--max_restarts', '0', ...redirectNothing],
+    // How often it looks whether its processes have ended: PyTorch 1.13 every 5 s, so that a step would end up to 5 s late.
+    ...['--monitor_interval', '0.1'],
     // The processes meet through a file; the launcher itself still wants an address.
     ...['--rdzv_backend', 'static', '--master_addr', '127.0.0.1', '--master_port', '0'],
   ];

@@ -113,7 +113,7 @@ export async function startStep(
   return spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
-/** Trains as the step of the graph does, launcher included. */
+/** Trains as the step of the graph does, with its launcher of several processes. */
 export async function trainInStep(at: Hospital, name: string, parameters: object, processes: number): Promise<Trained> {
   const child = await startStep(at, name, parameters, processes);
   let [stdout, stderr] = ['', ''];
