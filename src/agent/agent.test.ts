@@ -17,7 +17,7 @@ import {
 } from './testing.ts';
 
 /** Long enough to be interrupted. */
-const steps = siloSteps(120);
+const steps = siloSteps(60);
 const [upload, preparation, training, evaluation] = [
   'silo_0_upload_data',
   'silo0_preparation',
