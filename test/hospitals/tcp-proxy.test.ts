@@ -127,7 +127,9 @@ test('a reset ends both sides; the next connection works', { timeout }, async (c
   assert.equal(String(await read(again, 1)), 'y');
 });
 
-test('a forgotten connection hears nothing, not even of its other end; a new one works', { timeout }, async (context) => {
+test('a forgotten connection hears nothing, not even of its other end; a new one works', {
+  timeout,
+}, async (context) => {
   const { proxy, dial, accepted } = await echo(context);
   const socket = await dial();
   socket.write('x');
