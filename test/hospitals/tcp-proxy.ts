@@ -76,10 +76,10 @@ export async function openTcpProxy(listen: Endpoint, target: Endpoint): Promise<
     for (const socket of connection.sockets) {
       // The reason is of no interest: the other side must end too.
       socket.on('error', () => {});
-      socket.on('close', () => {
-        if (connection.forgotten && !connection.sockets.every(({ destroyed }) => destroyed)) return;
-        for (const other of connection.sockets) other.destroy();
-        connections.delete(connection);
+      socket.on('close', (failed) => {
+        if (connection.sockets.every(({ destroyed }) => destroyed)) connections.delete(connection);
+        // An end in order is passed on behind what came before it.
+        else if (failed && !connection.forgotten) for (const other of connection.sockets) other.destroy();
       });
     }
   });
