@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { test } from 'node:test';
+import { openLinks } from './links.ts';
+import { openLoopback } from './network.ts';
+
+test('proxies in a process of their own obey, and end with the test', async (context) => {
+  const server = createServer((socket) => socket.on('error', () => {}).pipe(socket)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const free = createServer().listen(0, '127.0.0.1');
+  await once(free, 'listening');
+  const listen = { host: '127.0.0.1', port: (free.address() as AddressInfo).port };
+  free.close();
+  context.after(() => server.close());
+  const { router } = openLoopback([]);
+  const links = await openLinks(context, router, { silo0: { listen, target: { host: '127.0.0.1', port } } });
+  const link = links.get('silo0')!;
+  const socket = connect(listen);
+  context.after(() => socket.destroy());
+  await once(socket, 'connect');
+  socket.write('hello');
+  const [answer] = await once(socket, 'data');
+  assert.equal(String(answer), 'hello');
+  assert.deepEqual(await link.facts(), { connections: 1, bytes: 10 });
+  await link.set({ latencyMs: 1, stalled: true });
+  assert.equal(await link.forget(), 1);
+  const closed = new Promise((resolve) => socket.on('error', () => {}).once('close', resolve));
+  assert.equal(await link.reset(), 1);
+  await closed;
+});
