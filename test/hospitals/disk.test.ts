@@ -43,7 +43,7 @@ test('damage cuts a file, or changes a spot of it; the same draws do the same', 
   assert.equal(damageOne(folder, ['*.part'], { how: 'cut', file: 0.6, at: 0.25 }), second);
   assert.equal(readFileSync(second).length, 250);
   write();
-  assert.equal(damageOne(folder, ['*.part', 'b*'], { how: 'corrupt', file: 0.4, at: 0.99 }), second);
+  assert.equal(damageOne(folder, ['*.part', 'b*'], { how: 'corrupt', file: 0.5, at: 0.99 }), second);
   const damaged = readFileSync(second);
   assert.equal(damaged.length, 1000);
   assert.deepEqual([damaged.indexOf(7 ^ 0x5a), damaged.filter((byte) => byte !== 7).length], [990, 10]);
