@@ -7,12 +7,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { connect } from '@nats-io/transport-node';
 import { encodeSafetensors } from '../src/base/index.ts';
-import { openObjects } from '../src/messaging/index.ts';
+import { growOnce, openObjects } from '../src/messaging/index.ts';
 import { type ContentHash, hashContent } from '../src/workspace/index.ts';
 import { averageFiles } from './round-average.ts';
 
 const [port, folder] = process.argv.slice(2) as [string, string];
 const nc = await connect({ servers: `127.0.0.1:${port}` });
+growOnce(nc);
 const objects = openObjects(nc);
 const place = (name: string): string => join(folder, name);
 

@@ -136,6 +136,7 @@ function bounded(
   translate = (subject: string): string => subject,
 ): NatsConnection {
   const { protocol } = connection as NatsConnectionImpl;
+  growOnce(connection);
   const publish = protocol.publish.bind(protocol);
   protocol.publish = (subject, payload, options) => {
     if (pendingBytes(connection) > MAX_PENDING_BYTES) {
@@ -153,6 +154,20 @@ function bounded(
     return handleError(ofInbox, new PermissionViolationError(message, operation, requestSubject, queue));
   };
   return connection;
+}
+
+/**
+ * The client gathers a message of several reads in memory that doubles, four times its size in all. Here the memory is made once: the
+ * parser knows the size from the message's first line.
+ */
+export function growOnce(connection: NatsConnection): void {
+  const { parser } = (connection as NatsConnectionImpl).protocol;
+  const parse = parser.parse.bind(parser);
+  parser.parse = (bytes) => {
+    parse(bytes);
+    const { msgBuf, ma } = parser;
+    if (msgBuf && msgBuf.capacity < ma.size) msgBuf.grow(ma.size - msgBuf.length);
+  };
 }
 
 /** Bytes that were published and that the network has not taken yet. */

@@ -28,8 +28,10 @@ const THERE_ALREADY = 10071;
 /** What is to be sent. */
 export interface Source {
   readonly bytes: number;
-  /** The bytes from `start` on, in memory that nobody else will use. */
+  /** The bytes from `start` on, in memory that nobody else uses until it is given back. */
   read(start: number, bytes: number): Promise<Uint8Array>;
+  /** Gives the memory back. Not called for what may still be on its way. */
+  done(chunk: Uint8Array): void;
 }
 
 export interface SendOptions {
@@ -79,6 +81,7 @@ async function sendChunks(
     const reply = await line.once(chunkSubject(place, chunkBytes, index), chunk, empty);
     const { error } = answerOf(reply, whereOf(place));
     if (error?.number !== THERE_ALREADY) refuse(error, place);
+    source.done(chunk);
     line.moved();
     onProgress?.(Math.min(bytes, (index + 1) * chunkBytes));
   };

@@ -98,14 +98,17 @@ export function openObjects(nc: NatsConnection, { idleTimeoutMs = 60_000 }: Obje
     await using file = await open(path, 'r');
     const { size } = await file.stat();
     if (size !== bytes) changed(path);
-    // Not pooled: the connection holds on to it until it is sent.
+    // The connection holds on to a chunk until it is stored; then its memory takes another.
+    const free: Buffer[] = [];
     const read = async (start: number, length: number): Promise<Uint8Array> => {
-      const chunk = Buffer.allocUnsafeSlow(length);
+      const memory = free.pop();
+      const chunk = memory && memory.length >= length ? memory.subarray(0, length) : Buffer.allocUnsafeSlow(length);
       if (!(await readAll(file, chunk, start))) changed(path);
       return chunk;
     };
+    const done = (chunk: Uint8Array): void => void free.push(chunk as Buffer);
     const options: SendOptions = { kind: 'file', digest: place.sha256, ...sendOptions(), onProgress };
-    await sendObject(line, place, { bytes, read }, options);
+    await sendObject(line, place, { bytes, read, done }, options);
   };
 
   return {
@@ -176,6 +179,7 @@ const changed = (path: string): never =>
 const sourceOf = (data: Uint8Array): Source => ({
   bytes: data.length,
   read: (start, bytes) => Promise.resolve(data.slice(start, start + bytes)),
+  done: () => {},
 });
 
 async function isAt(path: string, { sha256 }: ContentHash): Promise<boolean> {
