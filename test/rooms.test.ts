@@ -16,6 +16,7 @@ const ROOMS = [
   'messaging',
   'backends',
   'agent',
+  'azure',
   'cli',
 ];
 const source = join(import.meta.dirname, '..', 'src');
