@@ -94,9 +94,7 @@ export function pipelineJob(graph: Graph, options: PipelineJobOptions): Pipeline
       },
       outputs: step.outputs,
       ...(step.resources.instance_type === undefined ? {} : { instanceType: step.resources.instance_type }),
-      ...(step.round?.deadline_seconds === undefined
-        ? {}
-        : { timeoutSeconds: Math.ceil(step.round.deadline_seconds) }),
+      ...(step.round?.deadline_seconds === undefined ? {} : { timeoutSeconds: Math.ceil(step.round.deadline_seconds) }),
     };
   });
   return {
@@ -119,7 +117,10 @@ function nodeNames(steps: readonly Step[]): ReadonlyMap<string, string> {
   const names = new Map<string, string>();
   const taken = new Set<string>();
   for (const { id } of steps) {
-    const plain = id.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_').replace(/^(?=\d)/, '_');
+    const plain = id
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9_]/g, '_')
+      .replace(/^(?=\d)/, '_');
     let name = plain;
     for (let number = 2; taken.has(name); number++) name = `${plain}_${number}`;
     taken.add(name);

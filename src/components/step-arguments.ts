@@ -2,6 +2,7 @@
  * @file The command line of a step, the same on every backend:
  * `fedrad-step train-in-silo --input data_0=<path> --input checkpoint=<path> --output model=<path> --param lr=0.01`.
  */
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { fail } from '../base/index.ts';
 import { type ComponentName, componentNameSchema } from './specs.ts';
@@ -66,7 +67,8 @@ export function parseStepArguments(args: readonly string[]): StepArguments {
     parameters: Object.fromEntries([...pairs(values.param, 'param')].map(([name, text]) => [name, jsonValue(text)])),
     scratch: values.scratch ?? fail('fedrad-step', '--scratch is missing', 'give an empty folder'),
     ...(values.cache === undefined ? {} : { cache: values.cache }),
-    threads: Number(values.threads),
+    // In a container that is the step's own it does not know how many there are before it is there.
+    threads: values.threads === 'all' ? availableParallelism() : Number(values.threads),
     attached: values.attached,
   };
 }

@@ -1,0 +1,36 @@
+/**
+ * @file Where Azure is: the public cloud, or what `FEDRAD_AZURE_ENDPOINTS` says (sovereign clouds, and a stand-in in tests). It holds
+ * JSON: `{"resourceManager": "https://…", "blob": {"<account>": "https://…"}}`; what it leaves out is the public cloud's.
+ */
+import { z } from 'zod';
+import { fail } from '../base/index.ts';
+
+const VARIABLE = 'FEDRAD_AZURE_ENDPOINTS';
+
+const endpointsSchema = z.strictObject({
+  resourceManager: z.url().default('https://management.azure.com'),
+  /** By storage account. */
+  blob: z.record(z.string(), z.url()).default({}),
+});
+
+export interface AzureEndpoints {
+  /** Base URL of the resource manager. */
+  readonly resourceManager: string;
+  /** Base URL of a storage account's blobs. */
+  readonly blobUrl: (account: string) => string;
+}
+
+export function azureEndpoints(environment: NodeJS.ProcessEnv = process.env): AzureEndpoints {
+  const checked = endpointsSchema.safeParse(parsed(environment[VARIABLE] || '{}'));
+  if (!checked.success) return fail(VARIABLE, z.prettifyError(checked.error), 'see docs/azure.md');
+  const { resourceManager, blob } = checked.data;
+  return { resourceManager, blobUrl: (account) => blob[account] ?? `https://${account}.blob.core.windows.net` };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    return fail(VARIABLE, 'expected JSON', 'see docs/azure.md', cause);
+  }
+}
