@@ -157,8 +157,7 @@ export async function openAzureMl(options: AzureMlOptions): Promise<AzureMl> {
         );
       }
       const { properties } = found;
-      const size =
-        properties.computeType === 'AmlCompute' ? (properties as AmlCompute).properties?.vmSize : undefined;
+      const size = properties.computeType === 'AmlCompute' ? (properties as AmlCompute).properties?.vmSize : undefined;
       return size === undefined ? 0 : ((await gpuSizes()).get(size.toLowerCase()) ?? 0);
     },
     blobPlace: async (datastore, at) => {

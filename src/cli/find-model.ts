@@ -4,15 +4,9 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { fail } from '../base/index.ts';
 import { MODEL_FILE } from '../components/index.ts';
-import {
-  findDatastore,
-  foldRun,
-  openRunHistory,
-  openWorkspace,
-  parseDatastoreUri,
-  type RunState,
-} from '../workspace/index.ts';
+import { foldRun, openRunHistory, type RunState } from '../workspace/index.ts';
 import { homeOf } from './context.ts';
+import { outputFolder } from './run-folder.ts';
 
 export interface ModelChoice {
   readonly model: string;
@@ -71,8 +65,6 @@ export async function modelOfRun(home: string, runId: string, which: 'best' | 'l
       `it has no ${which} model: ${state.pipeline} ${state.status}`,
       `fedrad run show ${runId}`,
     );
-  const { datastore, path } = parseDatastoreUri(output.path);
-  const workspace = await openWorkspace(home, { workspaceName: state.workspace });
-  const folder = findDatastore(workspace, datastore, output.path).localPath(path);
+  const folder = await outputFolder(home, runId, state.workspace, `${which}_model`, output.path);
   return { file: join(folder, MODEL_FILE), run: { id: runId, graphSha256: state.graphHash } };
 }

@@ -25,7 +25,8 @@ export async function followRun(history: RunHistory, runId: string): Promise<Out
   }
 }
 
-function lineOf(event: RunEvent): string | undefined {
+/** The event as a line for the user; undefined where it says nothing. */
+export function lineOf(event: RunEvent): string | undefined {
   switch (event.type) {
     case 'step-started':
       return `started   ${event.step}${event.attempt > 1 ? ` (attempt ${event.attempt})` : ''}`;

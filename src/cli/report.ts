@@ -15,16 +15,9 @@ import {
   type Training,
 } from '../pipelines/index.ts';
 import { comparisonTable, type Missing, type ReportData, renderReport } from '../reports/index.ts';
-import {
-  findDatastore,
-  foldRun,
-  openWorkspace,
-  parseDatastoreUri,
-  type RunHistory,
-  type RunState,
-} from '../workspace/index.ts';
+import { foldRun, type RunHistory, type RunState } from '../workspace/index.ts';
 import { packageVersion } from './package-version.ts';
-import { readGraph, runFiles } from './run-folder.ts';
+import { outputFolder, readGraph, runFiles } from './run-folder.ts';
 
 export interface Report {
   readonly html: string;
@@ -43,9 +36,7 @@ export async function makeReport(home: string, history: RunHistory, runId: strin
       `it has no evidence yet: ${state.pipeline} ${state.status}`,
       `fedrad run show ${runId}`,
     );
-  const workspace = await openWorkspace(home, { workspaceName: state.workspace });
-  const { datastore, path } = parseDatastoreUri(output.path);
-  const folder = findDatastore(workspace, datastore, output.path).localPath(path);
+  const folder = await outputFolder(home, runId, state.workspace, 'evidence', output.path);
   const evidence = evidenceSchema.parse(JSON.parse(await readFile(join(folder, 'evidence.json'), 'utf8')));
   const config = parseConfig(
     await readFile(runFiles(home, runId).config, 'utf8'),
@@ -117,7 +108,10 @@ function reportData(
     execution: {
       sandbox: state.started?.sandbox ?? missing('not recorded'),
       kernels: state.started?.kernels ?? missing('not recorded'),
-      machine: `${state.started?.cores ?? '?'} cores, ${cpus()[0]?.model ?? process.arch}`,
+      machine:
+        state.started?.sandbox === 'azure-ml'
+          ? 'computes of Azure ML'
+          : `${state.started?.cores ?? '?'} cores, ${cpus()[0]?.model ?? process.arch}`,
     },
     steps: stepRows(state, places, new Map(silos.map(({ name, computes }) => [computes[0]!, name]))),
     limits: [

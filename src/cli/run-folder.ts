@@ -1,9 +1,15 @@
 /** @file What a run keeps beside its events: the graph, the config it came from, its logs and its report. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../base/index.ts';
 import { type Graph, graphSchema } from '../pipelines/index.ts';
-import type { RunHistory, RunSummary } from '../workspace/index.ts';
+import {
+  findDatastore,
+  openWorkspace,
+  parseDatastoreUri,
+  type RunHistory,
+  type RunSummary,
+} from '../workspace/index.ts';
 
 export const runFolder = (home: string, runId: string): string => join(home, 'runs', runId);
 
@@ -17,6 +23,10 @@ export const runFiles = (home: string, runId: string) => {
     work: join(folder, 'work'),
     runnerLog: join(folder, 'runner.log'),
     report: join(folder, 'report.html'),
+    /** Which job of Azure ML it is; only of such a run. */
+    azure: join(folder, 'azure.json'),
+    /** Outputs that were fetched from elsewhere, by name. */
+    outputs: join(folder, 'outputs'),
   };
 };
 
@@ -33,6 +43,20 @@ export async function readGraph(home: string, runId: string): Promise<Graph> {
     fail(graph, 'the graph of this run is gone', 'submit again', cause),
   );
   return graphSchema.parse(JSON.parse(text));
+}
+
+/** The folder of an output of a finished run: where it was fetched to, else in its datastore on this machine. */
+export async function outputFolder(home: string, runId: string, workspaceName: string, name: string, uri: string) {
+  const fetched = join(runFiles(home, runId).outputs, name);
+  if (
+    await access(fetched).then(
+      () => true,
+      () => false,
+    )
+  )
+    return fetched;
+  const { datastore, path } = parseDatastoreUri(uri);
+  return findDatastore(await openWorkspace(home, { workspaceName }), datastore, uri).localPath(path);
 }
 
 /** The run of this id, or the last one (of a pipeline) when none is given. */

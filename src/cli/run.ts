@@ -18,6 +18,7 @@ import { homeOf, printJson, printRows, table } from './context.ts';
 import { executeRun, tellOutcome } from './execute.ts';
 import { integerOption } from './options.ts';
 import { makeReport } from './report.ts';
+import { cancelAzure, isAzureRun, updateFromAzure } from './run-azure.ts';
 import { findRun, readGraph, runFiles } from './run-folder.ts';
 import { writeWhole } from './write-whole.ts';
 
@@ -27,6 +28,8 @@ interface Options {
 
 const CANCEL_TIMEOUT_MS = 15_000;
 const FOLLOW_INTERVAL_MS = 500;
+/** Each look is several questions to Azure. */
+const AZURE_FOLLOW_INTERVAL_MS = 5_000;
 /** A submitted run that nobody has taken up after so long never will be. */
 const START_TIMEOUT_MS = 20_000;
 
@@ -48,8 +51,12 @@ export function addRunCommands(root: Command): void {
 
   runCommand('list', 'list all runs, oldest first', 'fedrad run list').action(
     async ({ json }: Options, command: Command) => {
-      const { history } = await opened(command);
-      const runs = history.list().map((run) => ({ ...run, status: currentStatus(history, run) }));
+      const { home, history } = await opened(command);
+      for (const { id, finishedAt } of history.list())
+        if (finishedAt === undefined) await updateFromAzure(home, history, id);
+      const runs = await Promise.all(
+        history.list().map(async (run) => ({ ...run, status: await currentStatus(home, history, run) })),
+      );
       printRows(
         runs,
         {
@@ -71,9 +78,10 @@ export function addRunCommands(root: Command): void {
     'fedrad run show calm_lung_7f3k2q',
   ).action(async (runId: string | undefined, { json }: Options, command: Command) => {
     const { home, history } = await opened(command);
+    await updateFromAzure(home, history, findRun(history, runId).id);
     const run = findRun(history, runId);
     const state = foldRun(history.events(run.id));
-    const status = currentStatus(history, run);
+    const status = await currentStatus(home, history, run);
     const graph = await readGraph(home, run.id);
     if (json) return printJson({ ...run, status, steps: Object.fromEntries(state.steps) });
     console.log(`${run.id}  ${run.experiment}  ${status}${run.reason === undefined ? '' : `: ${run.reason}`}`);
@@ -121,9 +129,12 @@ export function addRunCommands(root: Command): void {
           if (options.step === undefined) printed.set('', await printFrom(runnerLog, 'the run', printed.get('') ?? 0));
           for (const id of steps) printed.set(id, await printFrom(join(logs, `${id}.log`), id, printed.get(id) ?? 0));
         };
+        const onAzure = await isAzureRun(home, run.id);
+        if (onAzure) await updateFromAzure(home, history, run.id);
         await print();
-        while (options.follow && !isOver(currentStatus(history, findRun(history, run.id)))) {
-          await sleep(FOLLOW_INTERVAL_MS);
+        while (options.follow && !isOver(await currentStatus(home, history, findRun(history, run.id)))) {
+          await sleep(onAzure ? AZURE_FOLLOW_INTERVAL_MS : FOLLOW_INTERVAL_MS);
+          if (onAzure) await updateFromAzure(home, history, run.id);
           await print();
         }
       },
@@ -136,13 +147,14 @@ export function addRunCommands(root: Command): void {
   ).action(async (runId: string | undefined, { json }: Options, command: Command) => {
     const { home, history } = await opened(command);
     const run = findRun(history, runId);
-    const before = currentStatus(history, run);
+    const before = await currentStatus(home, history, run);
     if (isOver(before) && before !== 'INTERRUPTED')
       fail(`run ${run.id}`, `it has ended already: ${before}`, 'fedrad run list');
     const { displayName } = await signedInUser(home);
     const at = (): string => new Date().toISOString();
     history.append(run.id, { type: 'cancel-requested', at: at(), by: displayName });
-    await waitUntilFree(history, run.id);
+    if (await isAzureRun(home, run.id)) await cancelAzure(home, history, run.id);
+    else await waitUntilFree(history, run.id);
     using lock = history.lock(run.id);
     // Whoever ran it has ended it by now, in one way or another; a run that nobody had is ended here.
     if (lock && foldRun(history.events(run.id)).finishedAt === undefined) {
@@ -168,6 +180,12 @@ export function addRunCommands(root: Command): void {
       const run = findRun(history, runId);
       if (run.status === 'COMPLETED')
         fail(`run ${run.id}`, 'it is completed, nothing is left to do', `fedrad run report ${run.id}`);
+      if (await isAzureRun(home, run.id))
+        fail(
+          `run ${run.id}`,
+          'it ran on Azure ML, which does not take a job up again',
+          'fedrad submit: finished steps with the same inputs are reused there',
+        );
       const outcome = await executeRun(home, history, run.id, options);
       if (options.json) printJson({ id: run.id, ...outcome });
       process.exitCode = options.json
@@ -184,6 +202,7 @@ export function addRunCommands(root: Command): void {
     .action(async (runId: string | undefined, options: Options & { output?: string }, command: Command) => {
       const { home, history } = await opened(command);
       const run = findRun(history, runId, 'pneumonia');
+      await updateFromAzure(home, history, run.id);
       const { html, evidence, summary } = await makeReport(home, history, run.id);
       const file = options.output ?? runFiles(home, run.id).report;
       await writeWhole({ [file]: html });
@@ -196,10 +215,13 @@ const shortened = (text: string, length: number): string =>
   text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 
 /** The status, seen from outside: a run that nobody holds is not running. */
-function currentStatus(
+async function currentStatus(
+  home: string,
   history: RunHistory,
   { id, status, submittedAt }: RunSummary,
-): RunSummary['status'] | 'INTERRUPTED' {
+): Promise<RunSummary['status'] | 'INTERRUPTED'> {
+  // There it runs without anybody here.
+  if (await isAzureRun(home, id)) return status;
   const starting = status === 'QUEUED' && Date.now() - Date.parse(submittedAt) < START_TIMEOUT_MS;
   return isOver(status) || starting || history.isLocked(id) ? status : 'INTERRUPTED';
 }

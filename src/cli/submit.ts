@@ -15,6 +15,7 @@ import {
   uploadGraph,
 } from '../pipelines/index.ts';
 import {
+  hasWorkspace,
   hasWorkspaces,
   isHeld,
   openRunHistory,
@@ -29,6 +30,7 @@ import { createRun } from './create-run.ts';
 import { daemonLock, executeInBackground, executeRun, tellOutcome } from './execute.ts';
 import { followRun } from './follow-run.ts';
 import { integerOption, type NamedWorkspace, workspaceName, workspaceOptions } from './options.ts';
+import { type ConfigPlaces, namesAzure, placesOf, submitToAzure, writeAzureYaml } from './submit-azure.ts';
 
 export interface SubmitOptions extends NamedWorkspace {
   readonly config?: string;
@@ -36,6 +38,11 @@ export interface SubmitOptions extends NamedWorkspace {
   readonly wait?: boolean;
   readonly json?: boolean;
   readonly cores?: number;
+  readonly target?: 'azure' | 'local';
+  /** For Azure: as whom the steps read and write data. */
+  readonly identity?: 'managed' | 'user';
+  /** For Azure with `offline`: the folder of the YAML. */
+  readonly output?: string;
 }
 
 /** A config read and compiled, with a check against a workspace. */
@@ -46,6 +53,7 @@ interface Compiled {
     workspace_name?: string | undefined;
   };
   readonly graph: Graph;
+  readonly places: ConfigPlaces;
   readonly check: (workspace: Workspace) => Promise<void>;
 }
 
@@ -73,6 +81,7 @@ export function addSubmitCommands(root: Command): void {
         return {
           aml: config.aml,
           graph,
+          places: placesOf(config, file),
           check: async (workspace) =>
             checkUploadConfig(config, graph, workspace, file, await isAcross(homeOf(command), workspace)),
         };
@@ -82,16 +91,17 @@ export function addSubmitCommands(root: Command): void {
     .description('train the pneumonia model over the hospitals and evaluate it')
     .addHelpText(
       'after',
-      '\nExample:\n  fedrad submit pneumonia --workspace_name aml-fldemo --wait\n  fedrad submit pneumonia --config config.yaml --offline',
+      '\nExample:\n  fedrad submit pneumonia --workspace_name aml-fldemo --wait\n  fedrad submit pneumonia --config config.yaml --offline\n  fedrad submit pneumonia --workspace_name aml-fldemo --resource_group rg --subscription_id 00000000-0000-0000-0000-000000000000 --wait',
     )
     .action((options: SubmitOptions, command: Command) =>
       submit(options, homeOf(command), 'pneumonia', (text, file) => {
         const config = parseConfig(text, pneumoniaConfigSchema, file);
-        for (const key of unusedKeys(config)) console.error(`note: ${file}: ${key} has no effect on this machine`);
         return {
           aml: config.aml,
           graph: pneumoniaGraph(config),
+          places: placesOf(config, file),
           check: async (workspace) => {
+            for (const key of unusedKeys(config)) console.error(`note: ${file}: ${key} has no effect on this machine`);
             const across = await isAcross(homeOf(command), workspace);
             await checkPneumoniaConfig(config, workspace, file, across || (options.offline ?? false));
             if (across) checkAcross(config, file);
@@ -110,6 +120,19 @@ const submitOptions = (command: Command): Command =>
     .option('--config <file>', 'config.yaml (default: the one that comes with fedrad, as in the Azure ML example)')
     .option('--offline', 'build, check and print the graph; submit nothing')
     .option('--wait', 'stay until the run has ended, and exit with its result')
+    .addOption(
+      new Option(
+        '--target <where>',
+        'where the workspace is (default: on Azure where --workspace_name, --resource_group and --subscription_id are given and this home has no workspace of that name; else here)',
+      ).choices(['azure', 'local']),
+    )
+    .addOption(
+      new Option('--identity <who>', "on Azure: as whom steps read data, the compute's own identity or you").choices([
+        'managed',
+        'user',
+      ]),
+    )
+    .option('--output <folder>', 'on Azure with --offline: where the YAML is written (default: azure-<pipeline>)')
     .option('--cores <n>', 'cores to use (default: all)', integerOption(1, 1024))
     .option('--json', 'print the result as JSON');
 
@@ -123,8 +146,14 @@ async function submit(
   const text = await readFile(file, 'utf8').catch((cause: unknown) =>
     fail(file, 'cannot read the config', 'give --config <file>', cause),
   );
-  const { aml, graph, check } = compile(text, basename(file));
+  const { aml, graph, check, places } = compile(text, basename(file));
   const name = await chosenWorkspace(options, aml);
+  if (await isOnAzure(options, home, name)) {
+    if (options.offline) return writeAzureYaml(graph, options);
+    const outcome = await submitToAzure(home, name, { graph, config: text, places }, options);
+    if (outcome !== undefined) process.exitCode = outcome;
+    return;
+  }
   if (options.offline) {
     const checkable = name.workspaceName !== undefined || (await hasWorkspaces(home));
     if (checkable) await check(await openWorkspace(home, name));
@@ -143,6 +172,10 @@ async function submit(
   const outcome = await submitGraph(home, workspace, graph, text, options);
   if (outcome !== undefined) process.exitCode = outcome;
 }
+
+/** A workspace that is named in full and is not one of this home is Azure's, unless `target` says otherwise. */
+const isOnAzure = async ({ target }: SubmitOptions, home: string, name: WorkspaceName): Promise<boolean> =>
+  target === undefined ? namesAzure(name) && !(await hasWorkspace(home, name.workspaceName)) : target === 'azure';
 
 /** Keys that mean something elsewhere only: here a step runs on one machine, the silo's first compute. */
 function unusedKeys({ federated_learning: { silos } }: PneumoniaConfig): string[] {

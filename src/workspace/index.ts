@@ -36,6 +36,7 @@ export { signedInUser, type User } from './user.ts';
 export {
   findCompute,
   findDatastore,
+  hasWorkspace,
   hasWorkspaces,
   openVault,
   openWorkspace,

@@ -55,6 +55,10 @@ export async function readDescriptions(home: string): Promise<ReadonlyMap<string
 /** Whether this home has any workspace. */
 export const hasWorkspaces = async (home: string): Promise<boolean> => (await readDescriptions(home)).size > 0;
 
+/** Whether this home has a workspace of this name. */
+export const hasWorkspace = async (home: string, name: string | undefined): Promise<boolean> =>
+  name !== undefined && (await readDescriptions(home)).has(name);
+
 /**
  * Opens a workspace of this home.
  *
