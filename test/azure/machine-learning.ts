@@ -1,0 +1,412 @@
+/**
+ * @file Stand-in for Azure Machine Learning: workspaces, computes, datastores, environments, component versions and jobs of the resource
+ * manager (Microsoft.MachineLearningServices, api-version 2022-10-01, as the models of @azure/arm-machinelearning 2.1.1 describe it),
+ * and of run history v1.0 the children and details of a run (as the client of azure-ai-ml in Azure/azure-sdk-for-python calls it). Bodies
+ * are checked: required fields, enums, names, and that everything they refer to is there. A job that is accepted is executed.
+ *
+ * The nodes of a pipeline are open in the published description; what is required of them here is what azure-ai-ml's tests show it sends.
+ */
+import { z } from 'zod';
+import type { Azurite } from './azurite.ts';
+import { executeJob } from './machine-learning-executor.ts';
+import type { Api, ApiReply, ApiRequest } from './stand-in.ts';
+
+export interface DatastoreState {
+  readonly account: string;
+  readonly container: string;
+}
+
+export interface ComputeState {
+  readonly vmSize: string;
+  /** Datastores that its identity may read and write. */
+  readonly datastores: readonly string[];
+}
+
+export interface ChildState {
+  readonly runId: string;
+  readonly node: string;
+  status: string;
+  startedAt?: string;
+  endedAt?: string;
+  error?: string;
+  /** Address of its log, with its own permission. */
+  log?: string;
+}
+
+export interface JobState {
+  readonly name: string;
+  readonly body: JobBody;
+  status: string;
+  readonly children: ChildState[];
+  readonly cancel: AbortController;
+}
+
+export interface WorkspaceState {
+  readonly location: string;
+  readonly computes: Map<string, ComputeState>;
+  readonly datastores: Map<string, DatastoreState>;
+  /** `<name>/versions/<version>` */
+  readonly environments: Set<string>;
+  readonly components: Map<string, ComponentSpec>;
+  readonly jobs: Map<string, JobState>;
+}
+
+export interface MachineLearning {
+  /** By `/subscriptions/…/workspaces/<name>`. */
+  readonly workspaces: Map<string, WorkspaceState>;
+  readonly subscriptions: ReadonlySet<string>;
+  readonly azurite: Azurite;
+  /** Holds the steps' folders. */
+  readonly folder: string;
+}
+
+const name = z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9\-_]{0,254}$/);
+const portName = z.string().regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/);
+const nodeName = z.string().regex(/^[a-z_][a-z0-9_]*$/);
+
+const componentSpecSchema = z.strictObject({
+  name,
+  version: z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9.\-_]{0,29}$/),
+  type: z.literal('command'),
+  display_name: z.string(),
+  description: z.string(),
+  is_deterministic: z.boolean(),
+  inputs: z.record(
+    portName,
+    z.strictObject({
+      type: z.enum(['uri_folder', 'uri_file', 'number', 'integer', 'boolean', 'string']),
+      optional: z.boolean().optional(),
+    }),
+  ),
+  outputs: z.record(portName, z.strictObject({ type: z.literal('uri_folder') })),
+  command: z.string().min(1),
+  environment: z.string(),
+  distribution: z
+    .strictObject({ type: z.literal('pytorch'), process_count_per_instance: z.int().positive() })
+    .optional(),
+});
+export type ComponentSpec = z.infer<typeof componentSpecSchema>;
+
+const componentVersionSchema = z.strictObject({
+  properties: z.strictObject({
+    description: z.string().optional(),
+    isAnonymous: z.boolean().optional(),
+    isArchived: z.boolean().optional(),
+    componentSpec: componentSpecSchema,
+  }),
+});
+
+const uriSchema = z.string().regex(/^azureml:\/\/datastores\/[^/]+\/paths\/.+$/);
+const nodeInputSchema = z.union([
+  z.strictObject({ job_input_type: z.literal('literal'), value: z.string() }),
+  z.strictObject({
+    job_input_type: z.enum(['uri_folder', 'uri_file']),
+    mode: z.enum(['ReadOnlyMount', 'ReadWriteMount', 'Download', 'Direct', 'EvalMount', 'EvalDownload']),
+    uri: uriSchema,
+  }),
+]);
+const nodeSchema = z.strictObject({
+  _source: z.enum(['REMOTE.WORKSPACE.COMPONENT', 'YAML.COMPONENT', 'YAML.JOB', 'CLASS', 'DSL', 'SDK']),
+  type: z.literal('command'),
+  name: nodeName,
+  display_name: z.string(),
+  tags: z.record(z.string(), z.string()),
+  componentId: z.string(),
+  computeId: z.string(),
+  identity: z.strictObject({ type: z.enum(['managed', 'user_identity', 'aml_token']) }),
+  distribution: z
+    .strictObject({ distribution_type: z.literal('PyTorch'), process_count_per_instance: z.int().positive() })
+    .optional(),
+  resources: z.strictObject({ instance_count: z.int().positive(), instance_type: z.string().optional() }),
+  limits: z.strictObject({ job_limits_type: z.literal('Command'), timeout: z.string().regex(/^PT\d+S$/) }).optional(),
+  inputs: z.record(portName, nodeInputSchema),
+  outputs: z.record(
+    portName,
+    z.strictObject({
+      job_output_type: z.literal('uri_folder'),
+      mode: z.enum(['ReadWriteMount', 'Upload', 'Direct']),
+      uri: uriSchema,
+    }),
+  ),
+});
+export type JobNode = z.infer<typeof nodeSchema>;
+
+const jobSchema = z.strictObject({
+  properties: z.strictObject({
+    jobType: z.literal('Pipeline'),
+    displayName: z.string(),
+    experimentName: name,
+    description: z.string(),
+    tags: z.record(z.string(), z.string()),
+    settings: z.strictObject({ _source: z.string(), continue_on_step_failure: z.boolean() }),
+    inputs: z.strictObject({}),
+    outputs: z.strictObject({}),
+    jobs: z.record(nodeName, nodeSchema),
+  }),
+});
+export type JobBody = z.infer<typeof jobSchema>;
+
+const ok = (body: unknown, status = 200): ApiReply => ({ status, body });
+const refuse = (status: number, code: string, message: string): ApiReply => ({
+  status,
+  body: { error: { code, message } },
+});
+const VERSIONS = new Set(['2022-10-01']);
+const WORKSPACE =
+  /^\/subscriptions\/([^/]+)\/resourceGroups\/([^/]+)\/providers\/Microsoft\.MachineLearningServices\/workspaces\/([^/]+)(\/.*)?$/;
+const SIZES = /^\/subscriptions\/[^/]+\/providers\/Microsoft\.MachineLearningServices\/locations\/[^/]+\/vmSizes$/;
+/** GPUs of the sizes that tests use. */
+const VM_SIZES = [
+  { name: 'Standard_DS3_v2', gpus: 0 },
+  { name: 'Standard_NC6s_v3', gpus: 1 },
+  { name: 'Standard_NC12s_v3', gpus: 2 },
+];
+
+/** The API over these workspaces. */
+export function machineLearningApi(state: MachineLearning): Api {
+  return async (request) => {
+    if (request.path.startsWith('/history/v1.0/')) return history(state, request);
+    if (SIZES.test(request.path)) return ok({ value: VM_SIZES });
+    const [, subscription, , workspaceName, rest = ''] = WORKSPACE.exec(request.path) ?? [];
+    if (subscription === undefined) return undefined;
+    if (!VERSIONS.has(request.query.get('api-version') ?? ''))
+      return refuse(400, 'InvalidApiVersionParameter', `the api-version is ${request.query.get('api-version')}`);
+    if (!state.subscriptions.has(subscription))
+      return refuse(404, 'SubscriptionNotFound', `The subscription '${subscription}' could not be found.`);
+    const id = request.path.slice(0, request.path.length - rest.length);
+    const workspace = state.workspaces.get(id);
+    if (!workspace) return refuse(404, 'ResourceNotFound', `The workspace '${workspaceName}' was not found.`);
+    if (rest === '') return ok(workspaceBody(id, workspace, request.headers.host ?? ''));
+    return part(state, id, workspace, rest, request);
+  };
+}
+
+const workspaceBody = (id: string, { location }: WorkspaceState, host: string) => ({
+  id,
+  name: id.split('/').at(-1),
+  location,
+  properties: {
+    keyVault: '/subscriptions/s/resourceGroups/r/providers/Microsoft.KeyVault/vaults/kv-fldemo',
+    mlFlowTrackingUri: `azureml://${host}/mlflow/v1.0${id}`,
+    provisioningState: 'Succeeded',
+  },
+});
+
+async function part(
+  state: MachineLearning,
+  id: string,
+  workspace: WorkspaceState,
+  rest: string,
+  { method, path, body }: ApiRequest,
+): Promise<ApiReply> {
+  const [, kind = '', first, second, third] = rest.split('/');
+  const gone = refuse(404, 'ResourceNotFound', `${kind} ${first} was not found.`);
+  const named = (properties: unknown, at = path): ApiReply => ok({ id: at, name: at.split('/').at(-1), properties });
+  switch (`${method} ${kind}`) {
+    case 'GET computes': {
+      if (first === undefined)
+        return ok({
+          value: [...workspace.computes].map(([each, found]) => ({ name: each, properties: compute(found) })),
+        });
+      const found = workspace.computes.get(first);
+      return found ? named(compute(found)) : gone;
+    }
+    case 'GET datastores': {
+      if (first === undefined)
+        return ok({
+          value: [...workspace.datastores].map(([each, found]) => ({ name: each, properties: datastore(found) })),
+        });
+      const found = workspace.datastores.get(first);
+      return found ? named(datastore(found)) : gone;
+    }
+    case 'GET environments':
+      return workspace.environments.has(`${first}/${second}/${third}`) ? named({ isAnonymous: false }) : gone;
+    case 'GET components': {
+      const found = workspace.components.get(`${first}/${second}/${third}`);
+      return found ? named({ componentSpec: found }) : gone;
+    }
+    case 'PUT components': {
+      const checked = componentVersionSchema.safeParse(body);
+      if (!checked.success) return refuse(400, 'UserError', z.prettifyError(checked.error));
+      const { componentSpec: spec } = checked.data.properties;
+      const problem = componentProblem(spec, id, workspace, first, third);
+      if (problem !== undefined) return refuse(400, 'UserError', problem);
+      const known = workspace.components.get(`${first}/versions/${third}`);
+      if (known && JSON.stringify(known) !== JSON.stringify(spec))
+        return refuse(409, 'UserError', `component ${first}:${third} exists with other content`);
+      workspace.components.set(`${first}/versions/${third}`, spec);
+      return { ...named({ componentSpec: spec }), status: 201 };
+    }
+    case 'GET jobs': {
+      const job = workspace.jobs.get(first ?? '');
+      return job ? ok(jobReply(path, job)) : gone;
+    }
+    case 'PUT jobs': {
+      const checked = jobSchema.safeParse(body);
+      if (!checked.success) return refuse(400, 'UserError', z.prettifyError(checked.error));
+      const known = workspace.jobs.get(first ?? '');
+      // The same request again, because an answer was lost.
+      if (known && JSON.stringify(known.body) === JSON.stringify(checked.data)) return ok(jobReply(path, known));
+      if (known) return refuse(409, 'UserError', `job ${first} exists`);
+      const problem = jobProblem(checked.data, id, workspace);
+      if (problem !== undefined) return refuse(400, 'UserError', problem);
+      const job: JobState = {
+        name: first!,
+        body: checked.data,
+        status: 'NotStarted',
+        children: [],
+        cancel: new AbortController(),
+      };
+      workspace.jobs.set(first!, job);
+      void executeJob(state, workspace, job);
+      return { ...ok(jobReply(path, job)), status: 201 };
+    }
+    case 'POST jobs': {
+      const job = workspace.jobs.get(first ?? '');
+      if (!job || second !== 'cancel') return gone;
+      job.cancel.abort();
+      return { status: 200, body: undefined };
+    }
+    default:
+      return refuse(405, 'MethodNotAllowed', `${method} ${kind}`);
+  }
+}
+
+const compute = ({ vmSize }: ComputeState) => ({
+  computeType: 'AmlCompute',
+  provisioningState: 'Succeeded',
+  properties: { vmSize },
+});
+
+const datastore = ({ account, container }: DatastoreState) => ({
+  datastoreType: 'AzureBlob',
+  accountName: account,
+  containerName: container,
+  credentials: { credentialsType: 'None' },
+});
+
+const jobReply = (path: string, { name: job, body, status }: JobState) => ({
+  id: path,
+  name: job,
+  properties: {
+    ...body.properties,
+    status,
+    services: { Studio: { jobServiceType: 'Studio', endpoint: `https://ml.azure.com/runs/${job}` } },
+  },
+});
+
+const PLACEHOLDER = /\$\{\{(inputs|outputs)\.([A-Za-z0-9_]+)\}\}/g;
+
+function componentProblem(
+  spec: ComponentSpec,
+  workspaceId: string,
+  { environments }: WorkspaceState,
+  pathName: string | undefined,
+  pathVersion: string | undefined,
+): string | undefined {
+  if (spec.name !== pathName || spec.version !== pathVersion) return 'name and version differ from those of the path';
+  if (!environments.has(spec.environment.replace(`${workspaceId}/environments/`, '')))
+    return `there is no environment ${spec.environment}`;
+  const used = new Set([...spec.command.matchAll(PLACEHOLDER)].map(([, side, port]) => `${side}.${port}`));
+  for (const each of used) {
+    const [side, port] = each.split('.') as ['inputs' | 'outputs', string];
+    if (!(port in spec[side])) return `the command names ${each}, which is not there`;
+  }
+  for (const [port, { optional }] of Object.entries(spec.inputs)) {
+    const bare = spec.command.replaceAll(/\$\[\[.*?\]\]/g, '').includes(`\${{inputs.${port}}}`);
+    if (optional && bare) return `input ${port} is optional, and the command needs it`;
+  }
+  return undefined;
+}
+
+function jobProblem({ properties: { jobs } }: JobBody, id: string, workspace: WorkspaceState): string | undefined {
+  const seen = new Set<string>();
+  for (const [key, node] of Object.entries(jobs)) {
+    if (node.name !== key) return `node ${key} calls itself ${node.name}`;
+    const spec = workspace.components.get(node.componentId.replace(`${id}/components/`, ''));
+    if (!spec) return `node ${key}: no component ${node.componentId}`;
+    const found = workspace.computes.get(node.computeId.replace(`${id}/computes/`, ''));
+    if (!found) return `node ${key}: no compute ${node.computeId}`;
+    for (const port of Object.keys(node.inputs)) if (!(port in spec.inputs)) return `node ${key}: no input ${port}`;
+    for (const [port, { type, optional }] of Object.entries(spec.inputs)) {
+      const given = node.inputs[port];
+      if (!given) {
+        if (optional) continue;
+        return `node ${key}: input ${port} is missing`;
+      }
+      const problem = inputProblem(given, type, jobs, seen);
+      if (problem !== undefined) return `node ${key}: input ${port}: ${problem}`;
+      if ('uri' in given && !workspace.datastores.has(datastoreOf(given.uri)))
+        return `node ${key}: no datastore ${datastoreOf(given.uri)}`;
+    }
+    if (Object.keys(node.outputs).sort().join() !== Object.keys(spec.outputs).sort().join())
+      return `node ${key}: its outputs are not those of its component`;
+    for (const { uri } of Object.values(node.outputs))
+      if (!workspace.datastores.has(datastoreOf(uri))) return `node ${key}: no datastore ${datastoreOf(uri)}`;
+    seen.add(key);
+  }
+  return undefined;
+}
+
+export const datastoreOf = (uri: string): string => uri.split('/')[3] ?? '';
+
+const BINDING = /^\$\{\{parent\.jobs\.([a-z0-9_]+)\.outputs\.([A-Za-z0-9_]+)\}\}$/;
+
+/** Of an input that is another node's output: its node and output. */
+export function bindingOf(input: JobNode['inputs'][string]): readonly [node: string, output: string] | undefined {
+  const [, node, output] = 'value' in input ? (BINDING.exec(input.value) ?? []) : [];
+  return node === undefined ? undefined : [node, output!];
+}
+
+function inputProblem(
+  input: JobNode['inputs'][string],
+  type: string,
+  jobs: JobBody['properties']['jobs'],
+  seen: ReadonlySet<string>,
+): string | undefined {
+  const isData = type === 'uri_folder' || type === 'uri_file';
+  if ('uri' in input) return isData && input.job_input_type === type ? undefined : `expected ${type}`;
+  const binding = bindingOf(input);
+  if (binding) {
+    if (!isData) return `expected ${type}`;
+    if (!jobs[binding[0]]?.outputs[binding[1]]) return `no output ${binding.join('.')}`;
+    return seen.has(binding[0]) ? undefined : `${binding[0]} does not come before it`;
+  }
+  if (isData) return 'expected data, got a literal';
+  const fits =
+    type === 'integer'
+      ? /^-?\d+$/.test(input.value)
+      : type === 'number'
+        ? input.value.trim() !== '' && Number.isFinite(Number(input.value))
+        : type !== 'boolean' || /^(true|false)$/.test(input.value);
+  return fits ? undefined : `"${input.value}" is no ${type}`;
+}
+
+/** `GET /history/v1.0/…/workspaces/<name>/runs/<run>/(children|details)` */
+function history(state: MachineLearning, { method, path }: ApiRequest): ApiReply | undefined {
+  const [, id = '', run = '', what] = /^\/history\/v1\.0(.*)\/runs\/([^/]+)\/(children|details)$/.exec(path) ?? [];
+  if (what === undefined || method !== 'GET') return undefined;
+  const jobs = [...(state.workspaces.get(id)?.jobs.values() ?? [])];
+  if (what === 'children') {
+    const job = jobs.find((each) => each.name === run);
+    if (!job) return refuse(404, 'UserError', `run ${run} was not found`);
+    return ok({ value: job.children.map((child) => childReply(job, child)) });
+  }
+  const child = jobs.flatMap(({ children }) => children).find(({ runId }) => runId === run);
+  if (!child) return refuse(404, 'UserError', `run ${run} was not found`);
+  return ok({ runId: run, logFiles: child.log === undefined ? {} : { 'user_logs/std_log.txt': child.log } });
+}
+
+function childReply({ name: parentRunId, body }: JobState, child: ChildState) {
+  const { display_name: displayName, tags } = body.properties.jobs[child.node]!;
+  return {
+    runId: child.runId,
+    parentRunId,
+    displayName,
+    tags,
+    status: child.status,
+    startTimeUtc: child.startedAt ?? null,
+    endTimeUtc: child.endedAt ?? null,
+    error: child.error === undefined ? null : { error: { code: 'UserError', message: child.error } },
+  };
+}

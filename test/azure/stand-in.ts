@@ -1,0 +1,183 @@
+/**
+ * @file The core of a stand-in for Azure: an HTTPS server on loopback that signs clients in (the OAuth 2.0 client credentials grant, as
+ * Microsoft Entra's v2.0 endpoints answer it), checks the token of every call, hands it to one of its APIs, and fails on request. It is
+ * not Azure: it does what the published descriptions say, and nobody has compared it with the service.
+ */
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { newAuthority, newServerCertificate } from '../../src/messaging/certificates.ts';
+
+export interface Caller {
+  readonly objectId: string;
+  readonly kind: 'user' | 'servicePrincipal';
+}
+
+export interface ApiRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: unknown;
+  readonly caller: Caller;
+}
+
+export interface ApiReply {
+  readonly status: number;
+  readonly headers?: Record<string, string>;
+  readonly body?: unknown;
+}
+
+/** undefined: not mine. */
+export type Api = (request: ApiRequest) => Promise<ApiReply | undefined>;
+
+/** What goes wrong, so many times, for the calls that match. */
+export interface Fault {
+  readonly match: RegExp;
+  readonly status: number;
+  times: number;
+}
+
+export interface StandIn {
+  readonly url: string;
+  readonly faults: Fault[];
+  /** Method and path of every call that an API answered. */
+  readonly calls: string[];
+  /** A certificate and key that clients trust, for servers beside this one. */
+  readonly certificate: { readonly cert: string; readonly key: string };
+  /** Of child processes: the sign-in, the authority to trust, where Azure is. */
+  readonly environment: Record<string, string>;
+}
+
+export const TENANT = '11111111-1111-1111-1111-111111111111';
+const CALLER: Caller = { objectId: '22222222-2222-2222-2222-222222222222', kind: 'servicePrincipal' };
+const SECRET = 'stand-in-secret';
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
+
+/** Starts it; it ends with the test. */
+export async function startStandIn(context: TestContext, apis: readonly Api[] = []): Promise<StandIn> {
+  const folder = await mkdtemp(join(tmpdir(), 'fedrad-azure-'));
+  context.after(() => rm(folder, { recursive: true, force: true }));
+  const authority = await newAuthority('stand-in', new Date());
+  const server = await newServerCertificate(authority, ['localhost', '127.0.0.1'], new Date());
+  const files = { ca: join(folder, 'ca.pem'), cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
+  await writeFile(files.ca, authority.certificate);
+  await writeFile(files.cert, server.certificate);
+  await writeFile(files.key, server.key);
+  // For what this process itself asks of servers with that certificate.
+  setDefaultCACertificates([...getCACertificates('default'), authority.certificate]);
+  const faults: Fault[] = [];
+  const calls: string[] = [];
+  const https = createServer({ cert: server.certificate, key: server.key }, (request, response) => {
+    answer(request)
+      .catch((error: unknown) => reply(500, { error: { code: 'StandInDefect', message: String(error) } }))
+      .then(({ status, headers = {}, body }) => send(response, status, headers, body))
+      .catch(() => response.destroy());
+  });
+  await new Promise<void>((resolve) => https.listen(0, '127.0.0.1', resolve));
+  context.after(() => new Promise((resolve) => https.close(resolve).closeAllConnections()));
+  const url = `https://localhost:${(https.address() as AddressInfo).port}`;
+
+  async function answer(request: IncomingMessage): Promise<ApiReply> {
+    const { pathname: path, searchParams: query } = new URL(request.url ?? '/', url);
+    const text = await bodyOf(request);
+    if (path.endsWith('/.well-known/openid-configuration')) return reply(200, openIdConfiguration());
+    if (path.endsWith('/oauth2/v2.0/token')) return token(new URLSearchParams(text));
+    const method = request.method ?? 'GET';
+    calls.push(`${method} ${path}`);
+    const fault = faults.find(({ match, times }) => times > 0 && match.test(`${method} ${path}`));
+    if (fault) {
+      fault.times -= 1;
+      return {
+        ...reply(fault.status, { error: { code: 'Injected', message: 'a fault of the stand-in' } }),
+        headers: { 'retry-after': '1' },
+      };
+    }
+    const problem = tokenProblem(request.headers.authorization);
+    if (problem !== undefined)
+      return reply(401, { error: { code: problem, message: 'The access token is not accepted.' } });
+    const body = text === '' ? undefined : JSON.parse(text);
+    for (const api of apis) {
+      const answered = await api({ method, path, query, headers: request.headers, body, caller: CALLER });
+      if (answered) return answered;
+    }
+    return reply(404, { error: { code: 'NotFound', message: `${method} ${path} is not in the stand-in` } });
+  }
+
+  const openIdConfiguration = () => ({
+    issuer: `${url}/${TENANT}/v2.0`,
+    authorization_endpoint: `${url}/${TENANT}/oauth2/v2.0/authorize`,
+    token_endpoint: `${url}/${TENANT}/oauth2/v2.0/token`,
+    jwks_uri: `${url}/${TENANT}/discovery/v2.0/keys`,
+  });
+
+  return {
+    url,
+    faults,
+    calls,
+    certificate: { cert: files.cert, key: files.key },
+    environment: {
+      AZURE_TENANT_ID: TENANT,
+      AZURE_CLIENT_ID: '33333333-3333-3333-3333-333333333333',
+      AZURE_CLIENT_SECRET: SECRET,
+      AZURE_AUTHORITY_HOST: url,
+      NODE_EXTRA_CA_CERTS: files.ca,
+      FEDRAD_AZURE_ENDPOINTS: JSON.stringify({ resourceManager: url }),
+    },
+  };
+}
+
+const reply = (status: number, body: unknown): ApiReply => ({ status, body });
+
+/** The audience is the scope's resource; storage checks it, and that the issuer looks like Microsoft's. */
+function token(form: URLSearchParams): ApiReply {
+  if (form.get('client_secret') !== SECRET) {
+    return reply(401, {
+      error: 'invalid_client',
+      error_description: 'AADSTS7000222: The provided client secret keys are expired.',
+      error_codes: [7000222],
+    });
+  }
+  const now = Math.floor(Date.now() / 1000);
+  const claims = {
+    aud: (form.get('scope') ?? '').replace(/\/?\/\.default.*$/, ''),
+    iss: `https://sts.windows.net/${TENANT}/`,
+    iat: now,
+    nbf: now - 60,
+    exp: now + 3600,
+    oid: CALLER.objectId,
+    tid: TENANT,
+  };
+  const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const jwt = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}.${part('stand-in')}`;
+  return reply(200, { token_type: 'Bearer', expires_in: 3600, ext_expires_in: 3600, access_token: jwt });
+}
+
+function tokenProblem(header: string | undefined): string | undefined {
+  const jwt = /^Bearer (.+)$/.exec(header ?? '')?.[1];
+  if (jwt === undefined) return 'AuthenticationFailed';
+  const claims = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString() || '{}') as { exp?: number };
+  return (claims.exp ?? 0) * 1000 > Date.now() ? undefined : 'ExpiredAuthenticationToken';
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request) {
+    bytes += chunk.length;
+    if (bytes > MAX_BODY_BYTES) throw new Error('the body is too long');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function send(response: ServerResponse, status: number, headers: Record<string, string>, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json; charset=utf-8', ...headers });
+  response.end(body === undefined ? undefined : JSON.stringify(body));
+}
