@@ -31,12 +31,15 @@ const packageFolder = process.env['FEDRAD_TEST_PACKAGE'] ?? join(import.meta.dir
 export const program = join(packageFolder, 'bin', 'fedrad.js');
 
 /** A folder with a home of its own, removed after the test. */
-export async function openCli(context: TestContext): Promise<Cli> {
+export async function openCli(context: TestContext, environment: Record<string, string> = {}): Promise<Cli> {
   const folder = await mkdtemp(join(tmpdir(), 'fedrad test '));
   const home = join(folder, 'home');
   context.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
   const start = (args: readonly string[]): ChildProcess =>
-    spawn(process.execPath, [program, ...args], { cwd: folder, env: { ...process.env, FEDRAD_HOME: home } });
+    spawn(process.execPath, [program, ...args], {
+      cwd: folder,
+      env: { ...process.env, FEDRAD_HOME: home, ...environment },
+    });
   const run = (args: readonly string[], input = ''): Promise<Result> =>
     new Promise((resolve, reject) => {
       const child = start(args);

@@ -1,0 +1,67 @@
+/** @file The example's sandbox on the stand-in: its workspace, computes and datastores by the names of config.yaml, storage in Azurite. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { packageVersion } from '../../src/cli/package-version.ts';
+import { startAzurite } from './azurite.ts';
+import { type MachineLearning, machineLearningApi, type WorkspaceState } from './machine-learning.ts';
+import { containerOf, LOG_STORE } from './machine-learning-executor.ts';
+import { type StandIn, startStandIn } from './stand-in.ts';
+
+export const SUBSCRIPTION = '44444444-4444-4444-8444-444444444444';
+export const ON_AZURE = [
+  ...['--workspace_name', 'aml-fldemo', '--resource_group', 'rg-fldemo'],
+  ...['--subscription_id', SUBSCRIPTION],
+];
+
+export interface Sandbox {
+  readonly standIn: StandIn;
+  readonly machineLearning: MachineLearning;
+  readonly workspace: WorkspaceState;
+  /** Of fedrad's processes. */
+  readonly environment: Record<string, string>;
+}
+
+/** Starts it; it ends with the test. */
+export async function startSandbox(context: TestContext): Promise<Sandbox> {
+  const apis: Parameters<typeof startStandIn>[1] & unknown[] = [];
+  const standIn = await startStandIn(context, apis);
+  const names = ['orchestrator', 'silo0', 'silo1', 'silo2'];
+  const accounts = [...names.map((name) => `st${name}`), LOG_STORE.account];
+  const azurite = await startAzurite(context, accounts, standIn.certificate);
+  const folder = await mkdtemp(join(tmpdir(), 'fedrad-azure-steps-'));
+  context.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+  const workspace: WorkspaceState = {
+    location: 'westeurope',
+    computes: new Map(
+      names.map((name) => [
+        `${name}-01`,
+        { vmSize: 'Standard_DS3_v2', datastores: [...new Set([`datastore_${name}`, 'datastore_orchestrator'])] },
+      ]),
+    ),
+    datastores: new Map(names.map((name) => [`datastore_${name}`, { account: `st${name}`, container: `cont${name}` }])),
+    environments: new Set([`fedrad-cpu/versions/${packageVersion}`]),
+    components: new Map(),
+    jobs: new Map(),
+  };
+  const id = `/subscriptions/${SUBSCRIPTION}/resourceGroups/rg-fldemo/providers/Microsoft.MachineLearningServices/workspaces/aml-fldemo`;
+  const machineLearning: MachineLearning = {
+    workspaces: new Map([[id, workspace]]),
+    subscriptions: new Set([SUBSCRIPTION]),
+    azurite,
+    folder,
+  };
+  for (const place of [...workspace.datastores.values(), LOG_STORE]) await containerOf(machineLearning, place).create();
+  apis.push(machineLearningApi(machineLearning));
+  const endpoints = {
+    resourceManager: standIn.url,
+    blob: Object.fromEntries(accounts.map((account) => [account, azurite.blobUrl(account)])),
+  };
+  return {
+    standIn,
+    machineLearning,
+    workspace,
+    environment: { ...standIn.environment, FEDRAD_AZURE_ENDPOINTS: JSON.stringify(endpoints) },
+  };
+}
