@@ -10,6 +10,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../src/base/index.ts';
 import { benchCost } from './cost.ts';
+import { benchOverhead } from './overhead.ts';
 import type { Bench, BenchResult } from './result.ts';
 import { benchRoofline } from './roofline.ts';
 import { benchRound } from './round.ts';
@@ -20,6 +21,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   roofline: benchRoofline,
   cost: benchCost,
   round: benchRound,
+  overhead: benchOverhead,
 };
 
 interface Row {
@@ -47,6 +49,7 @@ const TITLES: Readonly<Record<string, string>> = {
   roofline: 'The roof over the kernels',
   cost: 'How the cost of training grows',
   round: 'A round that only moves weights',
+  overhead: 'What federating costs a hospital',
 };
 
 function section(bench: string, rows: readonly Row[]): string[] {
