@@ -10,9 +10,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { skipWithoutNats, startFederation } from '../src/messaging/testing.ts';
 import { openRunHistory, type RunEvent } from '../src/workspace/index.ts';
+import { fedradAt } from '../test/chaos/small-run.ts';
+import { program } from '../test/cli.ts';
 import type { Bench } from './result.ts';
-
-const program = join(import.meta.dirname, '..', 'bin', 'fedrad.js');
 
 const UPLOAD = (images: number, size: number): string => `
 federated_learning:
@@ -34,21 +34,6 @@ training_parameters:
   lr: 0.01
   batch_size: 32
 ${more}`;
-
-/** Runs a command to its end and gives its standard output. */
-async function fedrad(home: string, ...args: readonly string[]): Promise<string> {
-  const child = spawn(process.execPath, [program, '--home', home, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let [out, problem] = ['', ''];
-  child.stdout.on('data', (chunk) => {
-    out += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    problem += chunk;
-  });
-  const [code] = (await once(child, 'close')) as [number | null];
-  if (code !== 0) throw new Error(`fedrad ${args.join(' ')}: exit code ${code}\n${problem.slice(-2000)}`);
-  return out;
-}
 
 /** Seconds of a run's training steps, and from the start of the first to the end of the last aggregation. */
 function timesOf(events: readonly RunEvent[]): { readonly training: number; readonly rounds: number } {
@@ -76,13 +61,13 @@ export const benchOverhead: Bench = async function* ({ tiny, note }) {
     await writeFile(upload, UPLOAD(images, size));
     await writeFile(training, TRAINING(2, more));
     const runBoth = async (home: string) => {
-      await fedrad(home, 'submit', 'upload-data', '--example', 'PNEUMONIA', '--config', upload, '--wait');
-      const { id } = JSON.parse(await fedrad(home, 'submit', 'pneumonia', '--config', training, '--wait', '--json'));
+      await fedradAt(home)('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', upload, '--wait');
+      const { id } = JSON.parse(await fedradAt(home)('submit', 'pneumonia', '--config', training, '--wait', '--json'));
       using history = await openRunHistory(home);
       return timesOf(history.events(id));
     };
     const here = join(folder, 'here');
-    await fedrad(here, 'provision', '--silos', '1');
+    await fedradAt(here)('provision', '--silos', '1');
     const alone = await runBoth(here);
     note(
       `bench overhead: on one machine: training ${alone.training.toFixed(1)} s, rounds ${alone.rounds.toFixed(1)} s`,
