@@ -23,6 +23,8 @@ export interface ChaosOptions {
   readonly seed: number;
   /** As in config.yaml's data.source. */
   readonly source: string;
+  /** The folder of the source, where it is one. */
+  readonly imports?: string;
   /** Lines of training_parameters. */
   readonly training: string;
   /** No new fault after so long. */
@@ -64,6 +66,7 @@ export async function chaos(t: Cleanup, options: ChaosOptions): Promise<ChaosRes
   const unexpected: string[] = [];
   const hospitals = await startHospitals(t, {
     ...{ folder: join(folder, 'hospitals'), silos: SILOS },
+    ...(options.imports === undefined ? {} : { imports: options.imports }),
     onEnd: ({ name, how, log }) => void unexpected.push(`${name}: ${how}\n${log}`),
   });
   await uploadData(hospitals.fedrad);

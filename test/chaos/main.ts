@@ -26,8 +26,9 @@ const PHANTOMS: Pick<ChaosOptions, 'source' | 'training'> = {
   source: 'phantom:24',
   training: '  image_size: 64\n  channels: [16]\n  hidden: 256\n',
 };
-/** The real experiment: its own network at half the width of the images, all its iterations and epochs but one. */
-const real = (folder: string): Pick<ChaosOptions, 'source' | 'training'> => ({
+/** The example's experiment with one epoch a round, at half the images' width with half the channels: minutes instead of an hour. */
+const real = (folder: string): Pick<ChaosOptions, 'source' | 'imports' | 'training'> => ({
+  imports: resolve(folder),
   source: `folder:${resolve(folder)}`,
   training: '  image_size: 112\n  channels: [16, 32, 64]\n  hidden: 128\n',
 });

@@ -18,7 +18,7 @@ import type { Cleanup } from './tool.ts';
 const REPEAT_WORK = join(import.meta.dirname, '..', 'chaos', 'repeat-work.ts');
 const SERVER_NAME = 'nats.hospitals.test';
 const ORCHESTRATOR_HOST = 'hq';
-const DISK_MEGABYTES = 256;
+const DISK_MEGABYTES = 512;
 const READY_MS = 30_000;
 const JOIN_TRIES = 5;
 
@@ -49,12 +49,17 @@ export interface Hospitals {
 export interface HospitalsOptions {
   readonly folder: string;
   readonly silos: number;
+  /** A folder that the agents may read images from, if any. */
+  readonly imports?: string;
   /** Hears of programs that end though nobody ended them. */
   readonly onEnd: (end: UnexpectedEnd) => void;
 }
 
 /** Sets it all up; everything ends with the test. */
-export async function startHospitals(t: Cleanup, { folder, silos, onEnd }: HospitalsOptions): Promise<Hospitals> {
+export async function startHospitals(
+  t: Cleanup,
+  { folder, silos, imports, onEnd }: HospitalsOptions,
+): Promise<Hospitals> {
   const names = Array.from({ length: silos }, (_, silo) => `silo${silo}`);
   const hostNames = [ORCHESTRATOR_HOST, ...names];
   const separate = whyNoNamespaces() === undefined;
@@ -101,7 +106,13 @@ export async function startHospitals(t: Cleanup, { folder, silos, onEnd }: Hospi
     const invited = await fedrad('silo', 'invite', name);
     const line = /fedrad-invite:\S+/.exec(invited)?.[0] ?? fail(`no invitation in ${invited}`);
     await again(() => on(host, ownHome, ['silo', 'join', line]));
-    const agent = prepare(name, host, process.execPath, [program, '--home', ownHome, 'agent']);
+    const agent = prepare(name, host, process.execPath, [
+      program,
+      '--home',
+      ownHome,
+      'agent',
+      ...(imports === undefined ? [] : ['--import', imports]),
+    ]);
     agent.start();
     hospitals.push({ name, host, home: ownHome, disk, agent });
   }
