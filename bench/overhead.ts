@@ -3,15 +3,14 @@
  * there and the update back, aggregation, evaluation beside the next round) against its training steps alone on the same cores. Phantoms, as
  * many as a third of the Kaggle set's training images, so that it runs everywhere; the network and the epochs of the Azure ML example.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { skipWithoutNats, startFederation } from '../src/messaging/testing.ts';
 import { openRunHistory, type RunEvent } from '../src/workspace/index.ts';
+import { keepRunning } from '../test/chaos/parity.ts';
 import { fedradAt } from '../test/chaos/small-run.ts';
-import { program } from '../test/cli.ts';
+import { openCleanup } from '../test/hospitals/tool.ts';
 import type { Bench } from './result.ts';
 
 const UPLOAD = (images: number, size: number): string => `
@@ -52,8 +51,7 @@ function timesOf(events: readonly RunEvent[]): { readonly training: number; read
 export const benchOverhead: Bench = async function* ({ tiny, note }) {
   if (skipWithoutNats) return note(`bench overhead: ${skipWithoutNats}`);
   const [images, size, more] = tiny ? [24, 32, '  image_size: 16\n  channels: [8]\n  hidden: 32\n'] : [1739, 224, ''];
-  const undo: (() => unknown)[] = [];
-  const cleanup = { after: (action: () => unknown) => void undo.unshift(action) };
+  const cleanup = openCleanup();
   try {
     const folder = await mkdtemp(join(tmpdir(), 'fedrad-bench-'));
     cleanup.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
@@ -73,16 +71,8 @@ export const benchOverhead: Bench = async function* ({ tiny, note }) {
       `bench overhead: on one machine: training ${alone.training.toFixed(1)} s, rounds ${alone.rounds.toFixed(1)} s`,
     );
     const { home, hospitals } = await startFederation(cleanup, { silos: 1, folder: join(folder, 'across') });
-    for (const args of [
-      ['--home', home, 'orchestrator', 'start', '--http', '127.0.0.1:0'],
-      ['--home', hospitals[0]!.home, 'agent'],
-    ]) {
-      const child: ChildProcess = spawn(process.execPath, [program, ...args], { stdio: 'ignore' });
-      cleanup.after(async () => {
-        const exited = once(child, 'exit');
-        if (child.kill('SIGKILL')) await exited;
-      });
-    }
+    keepRunning(cleanup, '--home', home, 'orchestrator', 'start', '--http', '127.0.0.1:0');
+    keepRunning(cleanup, '--home', hospitals[0]!.home, 'agent');
     const across = await runBoth(home);
     note(
       `bench overhead: over nats-server: training ${across.training.toFixed(1)} s, rounds ${across.rounds.toFixed(1)} s`,
@@ -97,6 +87,6 @@ export const benchOverhead: Bench = async function* ({ tiny, note }) {
       ...{ peer: Number(alone.training.toPrecision(4)), peerName: 'its training steps alone' },
     };
   } finally {
-    for (const action of undo) await action();
+    await cleanup.undo();
   }
 };

@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { skipWithoutNats, startFederation } from '../src/messaging/testing.ts';
 import { foldRun, openRunHistory, type RunState } from '../src/workspace/index.ts';
 import { program } from './cli.ts';
+import { runToEnd } from './hospitals/tool.ts';
 
 const WAIT_MS = 120_000;
 const examples = join(import.meta.dirname, '..', 'examples');
@@ -31,19 +32,8 @@ function processes(t: TestContext) {
     child.kill('SIGKILL');
     await exited;
   };
-  const ok = async (home: string, ...args: readonly string[]): Promise<string> => {
-    const child = spawn(process.execPath, [program, '--home', home, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-    let [out, problem] = ['', ''];
-    child.stdout!.on('data', (chunk) => {
-      out += chunk;
-    });
-    child.stderr!.on('data', (chunk) => {
-      problem += chunk;
-    });
-    const [code] = await once(child, 'close');
-    assert.equal(code, 0, `fedrad ${args.join(' ')}\n${out}\n${problem}`);
-    return out;
-  };
+  const ok = (home: string, ...args: readonly string[]): Promise<string> =>
+    runToEnd(process.execPath, [program, '--home', home, ...args]);
   return { start, kill, ok };
 }
 

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { skipWithoutNats } from '../../src/messaging/testing.ts';
+import { type Cleanup, openCleanup } from '../hospitals/tool.ts';
 import { chaos } from './chaos.ts';
 import { parity } from './parity.ts';
 import { FAULT_KINDS, type Fault, schedule } from './schedule.ts';
@@ -32,9 +33,16 @@ test('every kind of fault comes, to every host, and each has an end', () => {
   assert.equal(new Set(faults.filter(({ kind }) => kind === 'stall link').map(({ host }) => host)).size, SILOS + 1);
 });
 
+/** What was made last goes first; the tests' own order is the other one. */
+function cleanupOf(t: TestContext): Cleanup {
+  const cleanup = openCleanup();
+  t.after(() => cleanup.undo());
+  return cleanup;
+}
+
 test('on every backend the same federation gives the same model', { skip: skipWithoutNats }, async (t) => {
   const hashes: string[] = [];
-  for await (const line of parity(t)) if ('model_hash' in line) hashes.push(line.model_hash);
+  for await (const line of parity(cleanupOf(t))) if ('model_hash' in line) hashes.push(line.model_hash);
   assert.ok(hashes.length >= 2);
   assert.match(hashes[0]!, /^[0-9a-f]{64}$/);
   assert.equal(new Set(hashes).size, 1);
@@ -42,9 +50,10 @@ test('on every backend the same federation gives the same model', { skip: skipWi
 
 test('a few faults: nothing is lost, and the bits are those without', { skip: skipWithoutNats }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'fedrad-chaos-'));
-  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+  const cleanup = cleanupOf(t);
+  cleanup.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
   const log: string[] = [];
-  const { faults, survived, lost_updates, model_hash, reference_hash } = await chaos(t, {
+  const { faults, survived, lost_updates, model_hash, reference_hash } = await chaos(cleanup, {
     ...{ folder, faults: 6, seed: 3, minutes: 3, source: 'phantom:24' },
     training: '  image_size: 16\n  channels: [8]\n  hidden: 32\n',
     note: (text) => void log.push(text),

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { skipWithoutNats } from '../../src/messaging/testing.ts';
+import { openCleanup } from '../hospitals/tool.ts';
 import { type ChaosOptions, chaos, defect, sentence } from './chaos.ts';
 
 const { values } = parseArgs({
@@ -39,19 +40,16 @@ const whole = (name: 'faults' | 'seed' | 'minutes'): number => {
   throw new Error(`--${name}: expected a whole number, got ${values[name]}`);
 };
 
-const undo: (() => unknown)[] = [];
+const cleanup = openCleanup();
 try {
   if (skipWithoutNats) throw new Error(`${skipWithoutNats} (Debian: apt install nats-server)`);
   const folder = values.folder === undefined ? mkdtempSync(join(tmpdir(), 'fedrad-chaos-')) : resolve(values.folder);
-  if (values.folder === undefined) undo.push(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
-  const result = await chaos(
-    { after: (action) => void undo.unshift(action) },
-    {
-      ...{ folder, faults: whole('faults'), seed: whole('seed'), minutes: whole('minutes') },
-      ...(values.data === undefined ? PHANTOMS : real(values.data)),
-      note: (text) => console.error(text),
-    },
-  );
+  if (values.folder === undefined) cleanup.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  const result = await chaos(cleanup, {
+    ...{ folder, faults: whole('faults'), seed: whole('seed'), minutes: whole('minutes') },
+    ...(values.data === undefined ? PHANTOMS : real(values.data)),
+    note: (text) => console.error(text),
+  });
   console.log(values.json ? JSON.stringify(result) : sentence(result));
   const { faults, survived, lost_updates, model_hash, reference_hash } = result;
   if (survived < faults || lost_updates > 0 || model_hash !== reference_hash) process.exitCode = 1;
@@ -59,5 +57,5 @@ try {
   console.error(defect(error));
   process.exitCode = 1;
 } finally {
-  for (const action of undo) await action();
+  await cleanup.undo();
 }

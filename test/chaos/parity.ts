@@ -10,11 +10,8 @@ import { join } from 'node:path';
 import { messageOf } from '../../src/base/index.ts';
 import { skipWithoutNats, startFederation } from '../../src/messaging/testing.ts';
 import { program } from '../cli.ts';
+import { type Cleanup, openCleanup } from '../hospitals/tool.ts';
 import { configTexts, type Fedrad, fedradAt, modelHash, stateOf } from './small-run.ts';
-
-interface Cleanup {
-  after(undo: () => unknown): void;
-}
 
 /** The run, on a backend whose home this is. */
 export interface Scene {
@@ -85,10 +82,10 @@ export async function* parity(
 }
 
 async function main(json: boolean): Promise<void> {
-  const undo: (() => unknown)[] = [];
+  const cleanup = openCleanup();
   const hashes = new Set<string>();
   try {
-    for await (const line of parity({ after: (action) => void undo.unshift(action) })) {
+    for await (const line of parity(cleanup)) {
       if ('missing' in line) {
         console.error(`parity: left out ${line.missing}`);
         continue;
@@ -97,7 +94,7 @@ async function main(json: boolean): Promise<void> {
       console.log(json ? JSON.stringify(line) : `${line.backend.padEnd(10)} ${line.model_hash}`);
     }
   } finally {
-    for (const action of undo) await action();
+    await cleanup.undo();
   }
   if (hashes.size === 1) return;
   console.error(`parity: expected one model, got ${hashes.size}`);

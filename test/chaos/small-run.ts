@@ -1,10 +1,9 @@
 /** @file The run that parity and chaos repeat: small enough to take seconds, with every step that a real one has. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { foldRun, openRunHistory, type RunState } from '../../src/workspace/index.ts';
 import { program } from '../cli.ts';
+import { runToEnd } from '../hospitals/tool.ts';
 
 /** Runs `fedrad` with these arguments, in the home of the workspace; gives its standard output. */
 export type Fedrad = (...args: readonly string[]) => Promise<string>;
@@ -49,16 +48,5 @@ export function modelHash({ steps }: RunState): string | undefined {
 /** Runs commands of fedrad for this home. @throws Error with what it said unless it ends with 0 */
 export const fedradAt =
   (home: string): Fedrad =>
-  async (...args) => {
-    const child = spawn(process.execPath, [program, '--home', home, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-    let [out, problem] = ['', ''];
-    child.stdout.on('data', (chunk) => {
-      out += chunk;
-    });
-    child.stderr.on('data', (chunk) => {
-      problem += chunk;
-    });
-    const [code] = (await once(child, 'close')) as [number | null];
-    if (code !== 0) throw new Error(`fedrad ${args.join(' ')}: exit code ${code}\n${problem.slice(-3000)}`);
-    return out;
-  };
+  (...args) =>
+    runToEnd(process.execPath, [program, '--home', home, ...args]);

@@ -2,8 +2,6 @@
  * @file A whole federation on hosts of its own, as operators set it up with fedrad's commands: a host for the orchestrator and nats-server,
  * one for each hospital, a link that can be spoiled between each of them and the server, and a small disk for each hospital.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePorts, natsServer } from '../../src/messaging/testing.ts';
@@ -13,7 +11,7 @@ import { openLinks } from './links.ts';
 import { type Host, type Network, openLoopback, openNamespaces, whyNoNamespaces } from './network.ts';
 import { logTail, prepareProgram, type Running, type UnexpectedEnd, waitFor } from './process.ts';
 import type { Link } from './tcp-proxy.ts';
-import type { Cleanup } from './tool.ts';
+import { type Cleanup, runToEnd } from './tool.ts';
 
 const REPEAT_WORK = join(import.meta.dirname, '..', 'chaos', 'repeat-work.ts');
 const SERVER_NAME = 'nats.hospitals.test';
@@ -143,17 +141,6 @@ const ready = (running: Running, text: string): Promise<boolean> =>
     READY_MS,
   ) as Promise<boolean>;
 
-async function runOn(host: Host, file: string, args: readonly string[]): Promise<string> {
-  const [program, all] = host.command(file, args);
-  const child = spawn(program, all, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let [out, problem] = ['', ''];
-  child.stdout.on('data', (chunk) => {
-    out += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    problem += chunk;
-  });
-  const [code] = (await once(child, 'close')) as [number | null];
-  if (code !== 0) throw new Error(`${args.slice(1).join(' ')}: exit code ${code}\n${problem.slice(-3000)}`);
-  return out;
-}
+/** Runs a program on a host to its end. */
+const runOn = (host: Host, file: string, args: readonly string[]): Promise<string> =>
+  runToEnd(...host.command(file, args));
