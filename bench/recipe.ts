@@ -4,7 +4,8 @@
  *
  * Trains every recipe of recipes.ts on patient-disjoint folds and prints one line each: AUROC on held-out patients as their
  * images are, and under the shifts of shift.ts. What was measured is kept in the folder, so a call that was stopped, or
- * ended after --minutes, goes on. --reduced is a fraction of the work, for a first look. --docs writes docs/recipe.md, and the table into docs/results.md.
+ * ended after --minutes, goes on. --reduced is a fraction of the work, for a first look. --docs writes docs/recipe.md, and the table into docs/results.md;
+ * with --only and without --reduced, these recipes at full size into docs/results.md alone.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +15,7 @@ import { decodeRadiograph, listLabelledFolder } from '../src/radiographs/index.t
 import { ablate, type Collection, heldOut, type Outcome, type Plan, tabulate } from './ablation.ts';
 import { described, page, table } from './recipe-page.ts';
 import { RECIPES, type Recipe, reduced } from './recipes.ts';
-import { writeRecipes } from './results-page.ts';
+import { writeFullSize, writeRecipes } from './results-page.ts';
 import { SHIFTS, shifted } from './shift.ts';
 import { shortcuts } from './shortcuts.ts';
 
@@ -68,7 +69,9 @@ async function main(): Promise<void> {
   }
   const rows = tabulate(outcomes);
   if (!values.json) console.log(table(rows));
-  if (values.docs) {
+  if (values.docs && values.only && !values.reduced) {
+    writeFullSize(described({ ...plan, reduced: false }), table(rows));
+  } else if (values.docs) {
     const held = heldOut(collection, plan, 0);
     const same = SHIFTS.find(({ name }) => name === 'same acquisition')!;
     const matched = { ...held, images: await shifted(same, held, 0) };

@@ -13,6 +13,7 @@ import type { Heartbeat } from '../messaging/index.ts';
 import { type Datastore, makePrivateFolder, openDirectoryDatastore, tryLock } from '../workspace/index.ts';
 import { closedRun, watchClosedRuns } from './closed-runs.ts';
 import { answer, openQueue } from './deliveries.ts';
+import { openDiskSpace } from './disk-space.ts';
 import { HEARTBEAT_MS, openHeartbeat } from './heartbeat.ts';
 import { openJournal } from './journal.ts';
 import { openLink, orAborted } from './link.ts';
@@ -144,6 +145,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   };
   const worker = openWorker({
     ...{ link, compute, signingKey, orchestratorKey, journal, running, sending, metrics, log },
+    space: openDiskSpace(paths.folder),
     isClosed: async (run) => {
       const connection = link.now();
       if (!connection) return false;

@@ -7,7 +7,7 @@ import { type AttemptEnd, publishOutputs, runStepHere, type StepHost } from '../
 import { FedradError, fail, messageOf } from '../base/index.ts';
 import { COMPONENTS, type StepMessage } from '../components/index.ts';
 import type { End, Talk, Work } from '../messaging/index.ts';
-import { codeOf, type Datastore, parseDatastoreUri, type StepOutput } from '../workspace/index.ts';
+import { codeOf, type Datastore, FULL_DISK, parseDatastoreUri, type StepOutput } from '../workspace/index.ts';
 import { findInputs, type InputPlaces } from './inputs.ts';
 import type { Log } from './log.ts';
 import { checkWork, type Site } from './site-policy.ts';
@@ -74,7 +74,7 @@ async function runToEnd(work: Work, options: RunWorkOptions, hooks: Hooks): Prom
     if (hooks.signal.aborted) return { kind: 'aborted' };
     if (error instanceof FedradError) return { kind: 'refused', error: error.message, logTail: [] };
     if (['ENOSPC', 'EDQUOT'].includes(codeOf(error) ?? ''))
-      return { kind: 'refused', error: "the hospital's disk is full; free some space there", logTail: [] };
+      return { kind: 'refused', error: `hospital: ${FULL_DISK}; free some space there`, logTail: [] };
     // A defect, or a machine in trouble: the hospital's log has it whole.
     options.log.error(`step ${work.step.id}: ${error instanceof Error ? error.stack : error}`);
     return { kind: 'crashed', error: messageOf(error), logTail: [] };

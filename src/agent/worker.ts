@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { FedradError, fail, messageOf } from '../base/index.ts';
 import { type End, unseal, type Work, workSchema } from '../messaging/index.ts';
 import { answer, type Delivery } from './deliveries.ts';
+import type { DiskSpace } from './disk-space.ts';
 import type { Journal, WorkKey } from './journal.ts';
 import type { Link } from './link.ts';
 import type { Log } from './log.ts';
@@ -26,6 +27,7 @@ export interface WorkerOptions {
   readonly sending: SendEndOptions;
   readonly metrics: AgentMetrics;
   readonly log: Log;
+  readonly space: DiskSpace;
   /** Whether the run has ended; unknown counts as not. */
   readonly isClosed: (run: string) => Promise<boolean>;
   /** Removes what is kept on disk for a run. */
@@ -61,6 +63,10 @@ interface Current {
   closed: boolean;
   ended: Promise<void>;
 }
+
+/** A step waits so long for space on a full disk; and runs again so often for want of it. */
+const SPACE_MS = 30 * 60_000;
+const MAX_SPACE_TRIES = 20;
 
 /** What every version signs of a work; enough to say that the rest was not understood. */
 const claimSchema = z.object({ run: z.string(), attempt: z.int().positive(), step: z.object({ id: z.string() }) });
@@ -102,7 +108,7 @@ export function openWorker(options: WorkerOptions): Worker {
     }
   };
 
-  /** Runs the work and notes its end; undefined where it was stopped. */
+  /** Runs the work; undefined where it was stopped. */
   const runNow = async (work: Work, entry: Current): Promise<End | undefined> => {
     const { key } = entry;
     const talk = openTalk({ link, compute, signingKey: options.signingKey, clock: runOptions.clock }, key);
@@ -113,7 +119,24 @@ export function openWorker(options: WorkerOptions): Worker {
     metrics.seconds.observe({ component: work.step.component }, end.seconds);
     const detail = 'error' in end.end ? `: ${end.end.error}` : '';
     log.info(`${key.step}: ${end.end.kind} after ${end.seconds.toFixed(1)} s${detail}`, { run: key.run });
-    return noted(end);
+    return end;
+  };
+
+  /** The noted end of the work. Where the disk was full it waits for space and runs the work again. */
+  const runWithSpace = async (work: Work, entry: Current): Promise<End | undefined> => {
+    const { signal } = entry.abort;
+    for (let tries = 1; ; tries++) {
+      const ended =
+        cannotBegin(work, entry.ack) ?? (await runNow(tries === 1 ? work : { ...work, redone: true }, entry));
+      if (!ended) return undefined;
+      const isFull = await options.space.isCause(ended.end);
+      const end = isFull ? ended : noted(ended);
+      if (!isFull && !(await options.space.isCause(end.end))) return end;
+      log.warn(`${entry.key.step}: the disk is full; it runs again when there is space`, { run: entry.key.run });
+      const isThere = await options.space.wait(SPACE_MS, signal);
+      if (signal.aborted) return undefined;
+      if (!isThere || tries === MAX_SPACE_TRIES) return noted(end);
+    }
   };
 
   /** The end as the journal has it. A journal that cannot be written must not hold back the news of it. */
@@ -171,7 +194,7 @@ export function openWorker(options: WorkerOptions): Worker {
       let end = await remembered(key);
       if (end) metrics.remembered.inc();
       else {
-        end = cannotBegin(work, entry.ack) ?? (await runNow(lost ? { ...work, redone: true } : work, entry));
+        end = await runWithSpace(lost ? { ...work, redone: true } : work, entry);
       }
       if (!end) return;
       entry.phase = 'sending';

@@ -4,6 +4,9 @@ import { FedradError } from '../base/index.ts';
 import { dashedOptions } from './arguments.ts';
 import { program } from './program.ts';
 
+/** What a failed command left open, a connection for instance, may keep the process alive no longer; a service is to be started again. */
+const LINGER_MS = 5000;
+
 try {
   const root = program();
   await root.parseAsync(dashedOptions(process.argv, root));
@@ -15,4 +18,5 @@ try {
     else console.error('fedrad: a defect, please report it:', error);
     process.exitCode = 1;
   }
+  setTimeout(() => process.exit(), LINGER_MS).unref();
 }

@@ -1,7 +1,7 @@
 /** @file `fedrad orchestrator start`: the service of a workspace across hospitals: it answers joins and runs what is submitted. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { prepareStreams, watchAgents } from '../backends/index.ts';
+import { closeEndedRuns, prepareStreams, watchAgents } from '../backends/index.ts';
 import { fail, messageOf } from '../base/index.ts';
 import { openFederation } from '../messaging/index.ts';
 import { openRunHistory, openWorkspace, type RunHistory, tryLock } from '../workspace/index.ts';
@@ -11,7 +11,10 @@ import { integerOption, type NamedWorkspace, workspaceName, workspaceOptions } f
 import { serveOrchestratorHealth } from './orchestrator-health.ts';
 
 const LOOK_MS = 500;
+/** A run that could not be run here is tried again after this, then twice this, and so on; */
 const RETRY_MS = 5000;
+/** so often in all. Then it has failed, and `fedrad run resume` is a person's decision. */
+const MAX_TAKES = 6;
 
 interface StartOptions extends NamedWorkspace {
   readonly http: string;
@@ -49,6 +52,12 @@ async function start(home: string, options: StartOptions): Promise<void> {
     await prepareStreams(nc, silos);
     // What nats-server missed of revocations while it was away.
     await federation.publishAccounts();
+    const ended = history.list().filter(({ workspace, status }) => workspace === name && isOver(status));
+    await closeEndedRuns(
+      { nc, federation, onProblem: say },
+      silos,
+      new Map(ended.map(({ id, status }) => [id, status])),
+    );
     const joins = await federation.answerJoins(nc);
     closing.push(() => joins.close());
     const agents = await watchAgents(nc, federation, () => new Date(), say);
@@ -70,6 +79,8 @@ async function start(home: string, options: StartOptions): Promise<void> {
   }
 }
 
+const isOver = (status: string): boolean => ['COMPLETED', 'FAILED', 'CANCELED'].includes(status);
+
 interface Service {
   readonly home: string;
   readonly name: string;
@@ -80,11 +91,19 @@ interface Service {
   readonly say: (text: string) => void;
 }
 
+/** Ends a run that this service cannot run, unless somebody else holds it. */
+function giveUp(history: RunHistory, id: string, problem: string): void {
+  using lock = history.lock(id);
+  if (!lock) return;
+  const reason = `the orchestrator could not run it, ${MAX_TAKES} times: ${problem}`;
+  history.append(id, { type: 'finished', status: 'FAILED', reason, at: new Date().toISOString() });
+}
+
 /** Takes queued and interrupted runs, oldest first, until stopped; those that it holds are then interrupted. */
 async function takeRuns({ home, name, history, link, options, signal, say }: Service): Promise<void> {
   const held = new Map<string, Promise<void>>();
-  /** Runs that could not be taken, and when they may be tried again. */
-  const notBefore = new Map<string, number>();
+  /** Runs that could not be run here: how often, and when they may be tried again. */
+  const troubled = new Map<string, { readonly takes: number; readonly notBefore: number }>();
   const run = async (id: string): Promise<void> => {
     try {
       const { cores } = options;
@@ -94,17 +113,18 @@ async function takeRuns({ home, name, history, link, options, signal, say }: Ser
       });
       say(`run ${id}: ${outcome.status}${'reason' in outcome ? `: ${outcome.reason}` : ''}`);
     } catch (error) {
-      notBefore.set(id, Date.now() + RETRY_MS);
-      say(`run ${id}: ${messageOf(error)}`);
+      const takes = (troubled.get(id)?.takes ?? 0) + 1;
+      troubled.set(id, { takes, notBefore: Date.now() + RETRY_MS * 2 ** (takes - 1) });
+      say(`run ${id}: could not be run (${takes} of ${MAX_TAKES}): ${messageOf(error)}`);
+      if (takes === MAX_TAKES) giveUp(history, id, messageOf(error));
     } finally {
       held.delete(id);
     }
   };
   while (!signal.aborted) {
     for (const { id, workspace, status } of history.list()) {
-      const over = status === 'COMPLETED' || status === 'FAILED' || status === 'CANCELED';
-      if (workspace !== name || over || held.has(id) || held.size >= options.runs) continue;
-      if (history.isLocked(id) || Date.now() < (notBefore.get(id) ?? 0)) continue;
+      if (workspace !== name || isOver(status) || held.has(id) || held.size >= options.runs) continue;
+      if (history.isLocked(id) || Date.now() < (troubled.get(id)?.notBefore ?? 0)) continue;
       say(`run ${id}: taken`);
       held.set(id, run(id));
     }

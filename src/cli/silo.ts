@@ -1,7 +1,8 @@
 /** @file `fedrad silo`: at the orchestrator invite, list, revoke, resume; at the hospital join. */
 import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
-import { fail } from '../base/index.ts';
+import { lastHeartbeats } from '../backends/index.ts';
+import { fail, messageOf } from '../base/index.ts';
 import { type Federation, joinFederation, openFederation } from '../messaging/index.ts';
 import { openWorkspace } from '../workspace/index.ts';
 import { homeOf, printJson, printRows } from './context.ts';
@@ -10,6 +11,20 @@ import { integerOption, type NamedWorkspace, workspaceName, workspaceOptions } f
 interface Options extends NamedWorkspace {
   readonly json?: boolean;
 }
+
+interface ListedSilo {
+  readonly compute: string;
+  readonly state: string;
+  readonly fingerprint?: string;
+  readonly joinedAt?: string;
+  /** Of the last heartbeat, ISO 8601; absent before the first. */
+  readonly lastHeard?: string;
+  readonly agent?: string;
+  readonly reason?: string;
+}
+
+/** How long `list` waits for nats-server; without it the list has no heartbeats. */
+const LIST_WAIT_MS = 3000;
 
 export function addSiloCommands(root: Command): void {
   const group = root
@@ -37,9 +52,11 @@ export function addSiloCommands(root: Command): void {
     async (options: Options, command: Command) => {
       const { federation, computes } = await opened(command, options);
       const silos = new Map((await federation.silos()).map((silo) => [silo.compute, silo]));
+      const beats = await heartbeats(federation, computes);
       const rows = computes.map((compute) => {
         const { signingKey: _, ...silo } = silos.get(compute) ?? { compute, state: 'not invited' };
-        return silo as { compute: string; state: string; fingerprint?: string; joinedAt?: string; reason?: string };
+        const heard = beats.get(compute);
+        return { ...silo, ...(heard ? { lastHeard: heard.at, agent: heard.state } : {}) } as ListedSilo;
       });
       printRows(
         rows,
@@ -48,6 +65,8 @@ export function addSiloCommands(root: Command): void {
           STATE: ({ state }) => state,
           FINGERPRINT: ({ fingerprint }) => fingerprint ?? '',
           JOINED: ({ joinedAt }) => joinedAt ?? '',
+          'LAST HEARD': ({ lastHeard }) => lastHeard ?? '',
+          AGENT: ({ agent }) => agent ?? '',
           REASON: ({ reason }) => reason ?? '',
         },
         options.json,
@@ -110,6 +129,20 @@ Compare it on the phone with what "fedrad silo list" shows at the orchestrator. 
 Next: fedrad agent`);
       },
     );
+}
+
+async function heartbeats(federation: Federation, computes: readonly string[]) {
+  try {
+    const nc = await federation.connect('silo list', { waitMs: LIST_WAIT_MS });
+    try {
+      return await lastHeartbeats(nc, federation, computes);
+    } finally {
+      await nc.close();
+    }
+  } catch (error) {
+    console.error(`note: no heartbeats: ${messageOf(error)}`);
+    return new Map<string, never>();
+  }
 }
 
 /** The federation, the computes of its hospitals, and the one that `silo` names, by its own name or without its number. */

@@ -88,6 +88,9 @@ function refuseFolder(path: string, parent: string, cause?: unknown): never {
   return fail(path, codeOf(cause) ? `${problem} (${codeOf(cause)})` : problem, 'choose another folder', cause);
 }
 
+/** What every error says whose cause is a full disk, however it travels. */
+export const FULL_DISK = 'the disk is full';
+
 /**
  * Runs an action that needs about `neededBytes` on the disk of `folder`; a full disk or quota becomes one line with
  * the needed and the free space.
@@ -105,7 +108,7 @@ export async function explainFullDisk<T>(
     const { bavail, bsize } = await statfs(folder);
     return fail(
       where,
-      `the disk is full: ${formatBytes(neededBytes)} needed, ${formatBytes(bavail * bsize)} free`,
+      `${FULL_DISK}: ${formatBytes(neededBytes)} needed, ${formatBytes(bavail * bsize)} free`,
       'free some space and run the command again; nothing was changed',
       error,
     );

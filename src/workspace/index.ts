@@ -6,6 +6,7 @@ export {
   besidePath,
   codeOf,
   explainFullDisk,
+  FULL_DISK,
   flushFolder,
   formatBytes,
   makePrivateFolder,

@@ -2,7 +2,7 @@
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fail, messageOf } from '../base/index.ts';
-import { formatBytes } from './disk.ts';
+import { FULL_DISK, formatBytes } from './disk.ts';
 
 const [BUSY, LOCKED, READONLY, CORRUPT, FULL, NOTADB] = [5, 6, 8, 11, 13, 26];
 
@@ -35,7 +35,7 @@ export function explainSqlite<T>(path: string, action: () => T): T {
       case FULL: {
         const { bavail, bsize } = statfsSync(dirname(path));
         const free = formatBytes(bavail * bsize);
-        return fail(path, `the disk is full: ${free} free`, 'free some space and run the command again', error);
+        return fail(path, `${FULL_DISK}: ${free} free`, 'free some space and run the command again', error);
       }
       default:
         throw error;

@@ -1,5 +1,6 @@
 /** @file Runs a program of the system to its end and gives what it printed. For the test suite's own use: `ip`, `mount`, `fallocate`. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 
 const TIMEOUT_MS = 20_000;
 
@@ -9,6 +10,21 @@ export function runTool(file: string, args: readonly string[], input = ''): stri
   if (error) throw new Error(`${file} ${args.join(' ')}: ${error.message}`);
   if (status !== 0) throw new Error(`${file} ${args.join(' ')}: exit code ${status}\n${stderr}`);
   return stdout;
+}
+
+/** The same without blocking, for a command of fedrad: however long it takes. @throws Error with what it said unless it ends with 0 */
+export async function runToEnd(file: string, args: readonly string[]): Promise<string> {
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let [out, problem] = ['', ''];
+  child.stdout.on('data', (chunk) => {
+    out += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    problem += chunk;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (code !== 0) throw new Error(`${args.join(' ')}: exit code ${code}\n${out.slice(-1000)}\n${problem.slice(-3000)}`);
+  return out;
 }
 
 /** Whether the program runs here and succeeds. */

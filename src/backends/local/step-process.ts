@@ -10,6 +10,7 @@ import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { messageOf } from '../../base/index.ts';
 import { REFUSED, type StepMessage, stepMessageSchema } from '../../components/index.ts';
+import { FULL_DISK } from '../../workspace/index.ts';
 import type { Command } from './sandbox.ts';
 
 export interface AttemptOptions {
@@ -118,7 +119,7 @@ function spawnChild({ file, args, env }: Command) {
 
 const ownErrorText = (error: unknown): string =>
   error instanceof Error && 'code' in error && error.code === 'ENOSPC'
-    ? 'disk: no space left for the log; free some space, then fedrad run resume'
+    ? `log of the step: ${FULL_DISK}; free some space, then fedrad run resume`
     : messageOf(error);
 
 /** Calls `handle` with each line; of a longer one with its first {@link LINE_LIMIT} characters, and never holds more. */

@@ -2,7 +2,14 @@
 import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { messageOf } from '../../base/index.ts';
-import { AGENTS_BUCKET, type Federation, type Heartbeat, heartbeatSchema, unseal } from '../../messaging/index.ts';
+import {
+  AGENTS_BUCKET,
+  type Federation,
+  type Heartbeat,
+  heartbeatSchema,
+  readKey,
+  unseal,
+} from '../../messaging/index.ts';
 
 /** A hospital that has not been heard for so long counts as away. */
 export const AWAY_MS = 20_000;
@@ -49,4 +56,19 @@ export async function watchAgents(
       await ended;
     },
   };
+}
+
+/** The last heartbeat of each compute that has sent one: a look, not a watch. */
+export async function lastHeartbeats(
+  nc: NatsConnection,
+  federation: Federation,
+  computes: readonly string[],
+): Promise<ReadonlyMap<string, Heartbeat>> {
+  const last = new Map<string, Heartbeat>();
+  for (const compute of computes) {
+    const key = (await federation.silo(compute))?.signingKey;
+    const sealed = key && (await readKey(nc, AGENTS_BUCKET, compute));
+    if (key && sealed) last.set(compute, unseal(sealed, heartbeatSchema, key, compute));
+  }
+  return last;
 }

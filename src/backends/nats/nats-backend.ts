@@ -85,7 +85,7 @@ async function execute(options: NatsBackendOptions, runId: string, graph: Graph,
 
 /** Tells the hospitals that the run is over, and removes what JetStream keeps of it. The models are in the datastores. */
 async function closeRun(
-  { nc, federation, onProblem }: NatsBackendOptions,
+  { nc, federation, onProblem }: Pick<NatsBackendOptions, 'nc' | 'federation' | 'onProblem'>,
   run: string,
   silos: readonly string[],
   status: string,
@@ -101,6 +101,33 @@ async function closeRun(
   } catch (error) {
     onProblem(`run ${run} has ended, but what nats-server keeps of it could not be removed: ${messageOf(error)}`);
   }
+}
+
+/**
+ * Closes runs that have ended but of which nats-server still keeps something: whoever ran them was killed in between. Safe to run again.
+ *
+ * @param ended status of each run that is over, by id
+ */
+export async function closeEndedRuns(
+  options: Pick<NatsBackendOptions, 'nc' | 'federation' | 'onProblem'>,
+  silos: readonly string[],
+  ended: ReadonlyMap<string, string>,
+): Promise<void> {
+  const jsm = await jetstreamManager(options.nc);
+  const kept = new Set<string>();
+  for (const stream of [WORK_STREAM, ENDS_STREAM, ...[MODELS_BUCKET, ...silos.map(updatesBucket)].map(bucketStream)]) {
+    const { state } = await jsm.streams.info(stream, { subjects_filter: '>' });
+    for (const subject of Object.keys(state.subjects ?? {})) kept.add(runOf(subject));
+  }
+  for (const [run, status] of ended) if (kept.has(run)) await closeRun(options, run, silos, status);
+}
+
+const bucketStream = (bucket: string): string => `OBJ_${bucket}`;
+
+/** `fedrad.work.<compute>.<run>`, `fedrad.ends.<compute>.<run>`, `$O.<bucket>.C.<run>.…`, `$O.<bucket>.M.<base64url of run.hash>` */
+function runOf(subject: string): string {
+  const [first, , kind, name = ''] = subject.split('.');
+  return first === '$O' && kind === 'M' ? Buffer.from(name, 'base64url').toString('utf8').split('.')[0]! : name;
 }
 
 /** What the steps say while they run: progress for whoever looks, the rest into the run's logs. */

@@ -1,0 +1,92 @@
+/**
+ * @file What federating costs a hospital in time: the rounds of one hospital over nats-server (TLS, signed work, sandboxed steps, the model
+ * there and the update back, aggregation, evaluation beside the next round) against its training steps alone on the same cores. Phantoms, as
+ * many as a third of the Kaggle set's training images, so that it runs everywhere; the network and the epochs of the Azure ML example.
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { skipWithoutNats, startFederation } from '../src/messaging/testing.ts';
+import { openRunHistory, type RunEvent } from '../src/workspace/index.ts';
+import { keepRunning } from '../test/chaos/parity.ts';
+import { fedradAt } from '../test/chaos/small-run.ts';
+import { openCleanup } from '../test/hospitals/tool.ts';
+import type { Bench } from './result.ts';
+
+const UPLOAD = (images: number, size: number): string => `
+federated_learning:
+  silos: [{compute: silo0-01, datastore: datastore_silo0}]
+data: {source: "phantom:${images}", phantom_size: ${size}}
+`;
+
+const TRAINING = (iterations: number, more: string): string => `
+federated_learning:
+  orchestrator: {compute: orchestrator-01, datastore: datastore_orchestrator}
+  silos:
+    - name: silo0
+      computes: [silo0-01]
+      datastore: datastore_silo0
+      silo_data: {type: uri_folder, mode: download, path: azureml://datastores/datastore_silo0/paths/federated_learning/pneumonia}
+training_parameters:
+  num_of_iterations: ${iterations}
+  epochs: 5
+  lr: 0.01
+  batch_size: 32
+${more}`;
+
+/** Seconds of a run's training steps, and from the start of the first to the end of the last aggregation. */
+function timesOf(events: readonly RunEvent[]): { readonly training: number; readonly rounds: number } {
+  let training = 0;
+  let [start, end] = [Number.POSITIVE_INFINITY, 0];
+  for (const event of events) {
+    if (event.type === 'step-started' && event.step.endsWith('_training'))
+      start = Math.min(start, Date.parse(event.at));
+    if (event.type !== 'step-finished') continue;
+    if (event.step.endsWith('_training')) training += event.seconds;
+    if (event.step.endsWith('_aggregation')) end = Math.max(end, Date.parse(event.at));
+  }
+  return { training, rounds: (end - start) / 1000 };
+}
+
+export const benchOverhead: Bench = async function* ({ tiny, note }) {
+  if (skipWithoutNats) return note(`bench overhead: ${skipWithoutNats}`);
+  const [images, size, more] = tiny ? [24, 32, '  image_size: 16\n  channels: [8]\n  hidden: 32\n'] : [1739, 224, ''];
+  const cleanup = openCleanup();
+  try {
+    const folder = await mkdtemp(join(tmpdir(), 'fedrad-bench-'));
+    cleanup.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+    const [upload, training] = [join(folder, 'upload.yaml'), join(folder, 'training.yaml')];
+    await writeFile(upload, UPLOAD(images, size));
+    await writeFile(training, TRAINING(2, more));
+    const runBoth = async (home: string) => {
+      await fedradAt(home)('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', upload, '--wait');
+      const { id } = JSON.parse(await fedradAt(home)('submit', 'pneumonia', '--config', training, '--wait', '--json'));
+      using history = await openRunHistory(home);
+      return timesOf(history.events(id));
+    };
+    const here = join(folder, 'here');
+    await fedradAt(here)('provision', '--silos', '1');
+    const alone = await runBoth(here);
+    note(
+      `bench overhead: on one machine: training ${alone.training.toFixed(1)} s, rounds ${alone.rounds.toFixed(1)} s`,
+    );
+    const { home, hospitals } = await startFederation(cleanup, { silos: 1, folder: join(folder, 'across') });
+    keepRunning(cleanup, '--home', home, 'orchestrator', 'start', '--http', '127.0.0.1:0');
+    keepRunning(cleanup, '--home', hospitals[0]!.home, 'agent');
+    const across = await runBoth(home);
+    note(
+      `bench overhead: over nats-server: training ${across.training.toFixed(1)} s, rounds ${across.rounds.toFixed(1)} s`,
+    );
+    const condition = `2 rounds of 5 epochs over ${images} images of ${size}x${size} (of which 80 % train)`;
+    yield {
+      ...{ case: `one hospital over nats-server, ${condition}`, ours: Number(across.rounds.toPrecision(4)), unit: 's' },
+      ...{ peer: Number(alone.training.toPrecision(4)), peerName: 'its training steps alone' },
+    };
+    yield {
+      ...{ case: `one hospital on one machine, ${condition}`, ours: Number(alone.rounds.toPrecision(4)), unit: 's' },
+      ...{ peer: Number(alone.training.toPrecision(4)), peerName: 'its training steps alone' },
+    };
+  } finally {
+    await cleanup.undo();
+  }
+};

@@ -1,0 +1,111 @@
+/**
+ * @file One small federation on every backend: `npm run parity -- [--json]`. Prints a line for each, `{"backend","model_hash"}`, and ends with 1
+ * when they differ. A backend whose program is missing here is named on standard error and left out.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { messageOf } from '../../src/base/index.ts';
+import { skipWithoutNats, startFederation } from '../../src/messaging/testing.ts';
+import { program } from '../cli.ts';
+import { type Cleanup, openCleanup } from '../hospitals/tool.ts';
+import { configTexts, type Fedrad, fedradAt, modelHash, stateOf } from './small-run.ts';
+
+/** The run, on a backend whose home this is. */
+export interface Scene {
+  readonly folder: string;
+  run(fedrad: Fedrad, home: string): Promise<string>;
+}
+
+interface BackendUnderTest {
+  readonly name: string;
+  /** Why it cannot be had here. */
+  readonly missing: string | false;
+  /** SHA-256 of the last aggregated model. */
+  hash(t: Cleanup, scene: Scene): Promise<string>;
+}
+
+const BACKENDS: readonly BackendUnderTest[] = [
+  {
+    name: 'local',
+    missing: false,
+    hash: async (_, { folder, run }) => {
+      const home = join(folder, 'local');
+      const fedrad = fedradAt(home);
+      await fedrad('provision');
+      return run(fedrad, home);
+    },
+  },
+  {
+    name: 'nats',
+    missing: skipWithoutNats,
+    hash: async (t, { folder, run }) => {
+      const { home, hospitals } = await startFederation(t, { folder: join(folder, 'nats') });
+      keepRunning(t, '--home', home, 'orchestrator', 'start', '--http', '127.0.0.1:0');
+      for (const hospital of hospitals) keepRunning(t, '--home', hospital.home, 'agent');
+      return run(fedradAt(home), home);
+    },
+  },
+];
+
+/** A command of fedrad that runs until the end. */
+export function keepRunning(t: Cleanup, ...args: readonly string[]): void {
+  const child = spawn(process.execPath, [program, ...args], { stdio: 'ignore' });
+  t.after(async () => {
+    const exited = once(child, 'exit');
+    if (child.kill('SIGKILL')) await exited;
+  });
+}
+
+/** Each backend's model, one after another. */
+export async function* parity(
+  t: Cleanup,
+): AsyncGenerator<{ backend: string; model_hash: string } | { missing: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'fedrad-parity-'));
+  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+  const training = '  image_size: 16\n  channels: [8]\n  hidden: 32\n';
+  const texts = await configTexts({ folder, source: 'phantom:24', training });
+  const [upload, config] = [join(folder, 'upload.yaml'), join(folder, 'config.yaml')];
+  await writeFile(upload, texts.upload);
+  await writeFile(config, texts.pneumonia);
+  const run: Scene['run'] = async (fedrad, home) => {
+    await fedrad('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', upload, '--wait');
+    const { id } = JSON.parse(await fedrad('submit', 'pneumonia', '--config', config, '--wait', '--json'));
+    return modelHash(await stateOf(home, id)) ?? `run ${id} has no model`;
+  };
+  for (const { name, missing, hash } of BACKENDS) {
+    if (missing) yield { missing: `${name}: ${missing}` };
+    else yield { backend: name, model_hash: await hash(t, { folder, run }) };
+  }
+}
+
+async function main(json: boolean): Promise<void> {
+  const cleanup = openCleanup();
+  const hashes = new Set<string>();
+  try {
+    for await (const line of parity(cleanup)) {
+      if ('missing' in line) {
+        console.error(`parity: left out ${line.missing}`);
+        continue;
+      }
+      hashes.add(line.model_hash);
+      console.log(json ? JSON.stringify(line) : `${line.backend.padEnd(10)} ${line.model_hash}`);
+    }
+  } finally {
+    await cleanup.undo();
+  }
+  if (hashes.size === 1) return;
+  console.error(`parity: expected one model, got ${hashes.size}`);
+  process.exitCode = 1;
+}
+
+if (import.meta.main) {
+  try {
+    await main(process.argv.includes('--json'));
+  } catch (error) {
+    console.error(`parity: ${messageOf(error)}`);
+    process.exitCode = 1;
+  }
+}
