@@ -59,7 +59,7 @@ test('the same commands and config give the same model here and on the stand-in'
 
   const { evidence } = JSON.parse(await cli.ok('run', 'report', '--json')) as Report;
   assert.deepEqual(evidence.files, expected.files);
-  assert.match(await cli.ok('run', 'list'), /upload-data +COMPLETED[^]*pneumonia +COMPLETED/);
+  assert.match(await cli.ok('run', 'list'), /upload-data +COMPLETED[\s\S]*pneumonia +COMPLETED/);
   const shown = JSON.parse(await cli.ok('run', 'show', '--json')) as {
     id: string;
     steps: Record<string, { metrics: { name: string }[] }>;

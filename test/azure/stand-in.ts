@@ -4,6 +4,7 @@
  * not Azure: it does what the published descriptions say, and nobody has compared it with the service.
  */
 
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
@@ -64,7 +65,8 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024;
 export async function startStandIn(context: TestContext, apis: readonly Api[] = []): Promise<StandIn> {
   const folder = await mkdtemp(join(tmpdir(), 'fedrad-azure-'));
   context.after(() => rm(folder, { recursive: true, force: true }));
-  const authority = await newAuthority('stand-in', new Date());
+  // Clients look an authority up by its name: two of one name would be taken for each other.
+  const authority = await newAuthority(`stand-in ${randomUUID()}`, new Date());
   const server = await newServerCertificate(authority, ['localhost', '127.0.0.1'], new Date());
   const files = { ca: join(folder, 'ca.pem'), cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
   await writeFile(files.ca, authority.certificate);
