@@ -4,8 +4,8 @@
  */
 import { statfs } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { FULL_DISK } from '../base/index.ts';
 import type { End } from '../messaging/index.ts';
-import { FULL_DISK } from '../workspace/index.ts';
 
 /** Less than this is full: logs, a journal and a model are written at once. */
 const ENOUGH_BYTES = 64 * 2 ** 20;

@@ -4,10 +4,10 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { type AttemptEnd, publishOutputs, runStepHere, type StepHost } from '../backends/index.ts';
-import { FedradError, fail, messageOf } from '../base/index.ts';
+import { FedradError, FULL_DISK, fail, messageOf } from '../base/index.ts';
 import { COMPONENTS, type StepMessage } from '../components/index.ts';
 import type { End, Talk, Work } from '../messaging/index.ts';
-import { codeOf, type Datastore, FULL_DISK, parseDatastoreUri, type StepOutput } from '../workspace/index.ts';
+import { codeOf, type Datastore, parseDatastoreUri, type StepOutput } from '../workspace/index.ts';
 import { findInputs, type InputPlaces } from './inputs.ts';
 import type { Log } from './log.ts';
 import { checkWork, type Site } from './site-policy.ts';

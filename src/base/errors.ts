@@ -37,3 +37,6 @@ export const fail = (where: string, problem: string, remedy?: string, cause?: un
 /** The message of anything that was thrown, on one line. */
 export const messageOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).replaceAll(/\s*\n\s*/g, ' ');
+
+/** What every error says whose cause is a full disk, however it travels. */
+export const FULL_DISK = 'the disk is full';

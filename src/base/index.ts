@@ -1,5 +1,5 @@
 /** What the other rooms may use of base. */
-export { FedradError, fail, messageOf, type Problem } from './errors.ts';
+export { FedradError, FULL_DISK, fail, messageOf, type Problem } from './errors.ts';
 export { canonicalJson, sha256 } from './hash.ts';
 export {
   checkParameters,

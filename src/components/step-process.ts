@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
-import { FedradError, messageOf } from '../base/index.ts';
+import { FedradError, FULL_DISK, messageOf } from '../base/index.ts';
 import type { Reporter, StepContext } from './component.ts';
 import type { StepMessage } from './messages.ts';
 import { COMPONENTS } from './specs.ts';
@@ -37,7 +37,7 @@ function explain(error: unknown): number {
     return REFUSED;
   }
   if (error instanceof Error && 'code' in error && error.code === 'ENOSPC') {
-    console.error(`disk: no space left (${error.message}); free some space, then fedrad run resume`);
+    console.error(`step: ${FULL_DISK} (${error.message}); free some space, then fedrad run resume`);
     return REFUSED;
   }
   console.error(error);

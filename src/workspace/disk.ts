@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { fail } from '../base/index.ts';
+import { FULL_DISK, fail } from '../base/index.ts';
 
 /** Files and folders of this name are unfinished work of fedrad: never listed, never addressable, free to be deleted. */
 export const UNFINISHED = '.fedrad-';
@@ -87,9 +87,6 @@ function refuseFolder(path: string, parent: string, cause?: unknown): never {
   const problem = `expected a folder that this user can write to, got ${parent}`;
   return fail(path, codeOf(cause) ? `${problem} (${codeOf(cause)})` : problem, 'choose another folder', cause);
 }
-
-/** What every error says whose cause is a full disk, however it travels. */
-export const FULL_DISK = 'the disk is full';
 
 /**
  * Runs an action that needs about `neededBytes` on the disk of `folder`; a full disk or quota becomes one line with

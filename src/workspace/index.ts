@@ -6,7 +6,6 @@ export {
   besidePath,
   codeOf,
   explainFullDisk,
-  FULL_DISK,
   flushFolder,
   formatBytes,
   makePrivateFolder,

@@ -1,8 +1,8 @@
 /** @file SQLite's result codes (https://sqlite.org/rescode.html) in words a user can act on. */
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { fail, messageOf } from '../base/index.ts';
-import { FULL_DISK, formatBytes } from './disk.ts';
+import { FULL_DISK, fail, messageOf } from '../base/index.ts';
+import { formatBytes } from './disk.ts';
 
 const [BUSY, LOCKED, READONLY, CORRUPT, FULL, NOTADB] = [5, 6, 8, 11, 13, 26];
 

@@ -8,9 +8,8 @@ import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { messageOf } from '../../base/index.ts';
+import { FULL_DISK, messageOf } from '../../base/index.ts';
 import { REFUSED, type StepMessage, stepMessageSchema } from '../../components/index.ts';
-import { FULL_DISK } from '../../workspace/index.ts';
 import type { Command } from './sandbox.ts';
 
 export interface AttemptOptions {

@@ -615,7 +615,7 @@ def main():
     except Exception as error:
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         code = REFUSED if full else 1
-        problem = "no space left" if full else f"{type(error).__name__}: {error}"
+        problem = "the disk is full" if full else f"{type(error).__name__}: {error}"
         failure = {"refused": full, "where": "disk" if full else "PyTorch", "problem": problem, "remedy": None}
         traceback.print_exc()
     if failure is not None:
