@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+import type { Cleanup } from '../hospitals/tool.ts';
 
 const program = join(import.meta.dirname, '..', 'azurite', 'node_modules', 'azurite', 'dist', 'src', 'blob', 'main.js');
 
@@ -23,7 +23,7 @@ export interface Azurite {
 const START_TIMEOUT_MS = 60_000;
 
 export async function startAzurite(
-  context: TestContext,
+  context: Cleanup,
   accounts: readonly string[],
   { cert, key }: { readonly cert: string; readonly key: string },
 ): Promise<Azurite> {

@@ -2,8 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { packageVersion } from '../../src/cli/package-version.ts';
+import type { Cleanup } from '../hospitals/tool.ts';
 import { startAzurite } from './azurite.ts';
 import { type MachineLearning, machineLearningApi, type WorkspaceState } from './machine-learning.ts';
 import { containerOf, LOG_STORE } from './machine-learning-executor.ts';
@@ -24,7 +24,7 @@ export interface Sandbox {
 }
 
 /** Starts it; it ends with the test. */
-export async function startSandbox(context: TestContext): Promise<Sandbox> {
+export async function startSandbox(context: Cleanup): Promise<Sandbox> {
   const apis: Parameters<typeof startStandIn>[1] & unknown[] = [];
   const standIn = await startStandIn(context, apis);
   const names = ['orchestrator', 'silo0', 'silo1', 'silo2'];

@@ -11,9 +11,9 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { newAuthority, newServerCertificate } from '../../src/messaging/certificates.ts';
+import type { Cleanup } from '../hospitals/tool.ts';
 
 export interface Caller {
   readonly objectId: string;
@@ -62,7 +62,7 @@ const SECRET = 'stand-in-secret';
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 /** Starts it; it ends with the test. */
-export async function startStandIn(context: TestContext, apis: readonly Api[] = []): Promise<StandIn> {
+export async function startStandIn(context: Cleanup, apis: readonly Api[] = []): Promise<StandIn> {
   const folder = await mkdtemp(join(tmpdir(), 'fedrad-azure-'));
   context.after(() => rm(folder, { recursive: true, force: true }));
   // Clients look an authority up by its name: two of one name would be taken for each other.
@@ -83,7 +83,7 @@ export async function startStandIn(context: TestContext, apis: readonly Api[] = 
       .catch(() => response.destroy());
   });
   await new Promise<void>((resolve) => https.listen(0, '127.0.0.1', resolve));
-  context.after(() => new Promise((resolve) => https.close(resolve).closeAllConnections()));
+  context.after(() => new Promise<void>((resolve) => https.close(() => resolve()).closeAllConnections()));
   const url = `https://localhost:${(https.address() as AddressInfo).port}`;
 
   async function answer(request: IncomingMessage): Promise<ApiReply> {

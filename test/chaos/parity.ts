@@ -8,22 +8,25 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../../src/base/index.ts';
+import { evidenceSchema } from '../../src/components/index.ts';
 import { skipWithoutNats, startFederation } from '../../src/messaging/testing.ts';
+import { withoutAzurite } from '../azure/azurite.ts';
+import { ON_AZURE, startSandbox } from '../azure/sandbox.ts';
 import { program } from '../cli.ts';
 import { type Cleanup, openCleanup } from '../hospitals/tool.ts';
-import { configTexts, type Fedrad, fedradAt, modelHash, stateOf } from './small-run.ts';
+import { configTexts, type Fedrad, fedradAt } from './small-run.ts';
 
 /** The run, on a backend whose home this is. */
 export interface Scene {
   readonly folder: string;
-  run(fedrad: Fedrad, home: string): Promise<string>;
+  /** SHA-256 of the last model's file; `more` goes to both submits. */
+  run(fedrad: Fedrad, more?: readonly string[]): Promise<string>;
 }
 
 interface BackendUnderTest {
   readonly name: string;
   /** Why it cannot be had here. */
   readonly missing: string | false;
-  /** SHA-256 of the last aggregated model. */
   hash(t: Cleanup, scene: Scene): Promise<string>;
 }
 
@@ -35,7 +38,7 @@ const BACKENDS: readonly BackendUnderTest[] = [
       const home = join(folder, 'local');
       const fedrad = fedradAt(home);
       await fedrad('provision');
-      return run(fedrad, home);
+      return run(fedrad);
     },
   },
   {
@@ -45,7 +48,16 @@ const BACKENDS: readonly BackendUnderTest[] = [
       const { home, hospitals } = await startFederation(t, { folder: join(folder, 'nats') });
       keepRunning(t, '--home', home, 'orchestrator', 'start', '--http', '127.0.0.1:0');
       for (const hospital of hospitals) keepRunning(t, '--home', hospital.home, 'agent');
-      return run(fedradAt(home), home);
+      return run(fedradAt(home));
+    },
+  },
+  {
+    // Against a stand-in for Azure ML and Azurite: test/azure/.
+    name: 'azureml',
+    missing: withoutAzurite ?? false,
+    hash: async (t, { folder, run }) => {
+      const { environment } = await startSandbox(t);
+      return run(fedradAt(join(folder, 'azureml'), environment), ON_AZURE);
     },
   },
 ];
@@ -70,10 +82,11 @@ export async function* parity(
   const [upload, config] = [join(folder, 'upload.yaml'), join(folder, 'config.yaml')];
   await writeFile(upload, texts.upload);
   await writeFile(config, texts.pneumonia);
-  const run: Scene['run'] = async (fedrad, home) => {
-    await fedrad('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', upload, '--wait');
-    const { id } = JSON.parse(await fedrad('submit', 'pneumonia', '--config', config, '--wait', '--json'));
-    return modelHash(await stateOf(home, id)) ?? `run ${id} has no model`;
+  const run: Scene['run'] = async (fedrad, more = []) => {
+    await fedrad('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', upload, '--wait', ...more);
+    await fedrad('submit', 'pneumonia', '--config', config, '--wait', ...more);
+    const report = JSON.parse(await fedrad('run', 'report', '--json'));
+    return evidenceSchema.parse(report.evidence).files?.last ?? 'the report names no model';
   };
   for (const { name, missing, hash } of BACKENDS) {
     if (missing) yield { missing: `${name}: ${missing}` };

@@ -47,6 +47,6 @@ export function modelHash({ steps }: RunState): string | undefined {
 
 /** Runs commands of fedrad for this home. @throws Error with what it said unless it ends with 0 */
 export const fedradAt =
-  (home: string): Fedrad =>
+  (home: string, environment: Readonly<Record<string, string>> = {}): Fedrad =>
   (...args) =>
-    runToEnd(process.execPath, [program, '--home', home, ...args]);
+    runToEnd(process.execPath, [program, '--home', home, ...args], environment);

@@ -13,8 +13,12 @@ export function runTool(file: string, args: readonly string[], input = ''): stri
 }
 
 /** The same without blocking, for a command of fedrad: however long it takes. @throws Error with what it said unless it ends with 0 */
-export async function runToEnd(file: string, args: readonly string[]): Promise<string> {
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+export async function runToEnd(
+  file: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } });
   let [out, problem] = ['', ''];
   child.stdout.on('data', (chunk) => {
     out += chunk;
