@@ -11,6 +11,7 @@ const ROOMS = [
   'radiographs',
   'workspace',
   'reports',
+  'tracking',
   'components',
   'pipelines',
   'messaging',

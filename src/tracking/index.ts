@@ -1,0 +1,3 @@
+/** What the other rooms may use of tracking. */
+export { openTracking, type TrackingOptions } from './open-tracking.ts';
+export type { Entries, MetricPoint, NewRun, RunStatus, TrackingStore } from './store.ts';
