@@ -237,7 +237,7 @@ export async function startMlflow(context: Cleanup, authorization?: string): Pro
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname: path, searchParams: query } = new URL(request.url ?? '/', 'http://stand-in');
     const method = request.method ?? 'GET';
-    const text = Buffer.concat(await Array.fromAsync(request)).toString('utf8');
+    const text = await textOf(request);
     seen.push(`${method} ${path}`);
     const fault = faults.find(({ match, times }) => times > 0 && match.test(`${method} ${path}`));
     if (fault) fault.times -= 1;
@@ -261,4 +261,10 @@ export async function startMlflow(context: Cleanup, authorization?: string): Pro
   context.after(() => new Promise<void>((resolve) => server.close(() => resolve()).closeAllConnections()));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return { url, state, faults, calls: seen, runs: () => [...state.runs.values()] };
+}
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
 }
