@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { fail, messageOf } from '../base/index.ts';
+import { FedradError, fail, messageOf } from '../base/index.ts';
 import { Refused } from './store.ts';
 
 export interface RestServer {
@@ -68,10 +68,11 @@ export async function callRest<T>(server: RestServer, request: RestRequest<T>): 
       last = problemText(tried.problem);
       afterMs = tried.afterMs;
     } catch (error) {
-      if (error instanceof Refused || server.signal.aborted) throw error;
+      if (error instanceof FedradError || server.signal.aborted) throw error;
       last = causeText(error);
     }
-    if (tries === TRIES) return fail(`MLflow at ${server.url}`, last, 'is the server there?');
+    if (tries === TRIES)
+      return fail(`MLflow at ${server.url}`, last, 'check MLFLOW_TRACKING_URI; is the server there?');
     await wait(Math.min(afterMs ?? FIRST_PAUSE_MS * 2 ** (tries - 1), MAX_PAUSE_MS), server.signal);
   }
 }
@@ -126,11 +127,7 @@ async function tryOnce<T>(
   }
   const checked = answer.safeParse(json);
   if (!checked.success)
-    throw new Refused({
-      where: `MLflow at ${server.url}`,
-      problem: `${path}: the answer is not that of an MLflow server: ${oneLine(z.prettifyError(checked.error))}`,
-      remedy: 'check MLFLOW_TRACKING_URI',
-    });
+    throw new Error(`${path}: the answer is not that of an MLflow server: ${oneLine(z.prettifyError(checked.error))}`);
   return { ok: true, value: checked.data };
 }
 
