@@ -46,6 +46,8 @@ export interface Reporter {
   progress(done: number, total: number, text: string): void;
   metric(name: string, value: number, iteration?: number): void;
   note(text: string): void;
+  /** Passes on a line of a process that the step has started. Absent: nobody here wants them, and that process may write for itself. */
+  relay?(line: string): void;
 }
 
 /** The path of an input that must be there; a missing one is a defect of the pipeline. */

@@ -3,8 +3,9 @@ import { mkdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { FedradError, FULL_DISK, messageOf } from '../base/index.ts';
+import type { StepTracking } from '../tracking/index.ts';
 import type { Reporter, StepContext } from './component.ts';
-import type { StepMessage } from './messages.ts';
+import { type StepMessage, stepMessageSchema } from './messages.ts';
 import { COMPONENTS } from './specs.ts';
 import { parseStepArguments } from './step-arguments.ts';
 
@@ -13,6 +14,7 @@ export const REFUSED = 3;
 
 /** Runs the step that the arguments describe; resolves with the exit code. */
 export async function runStep(args: readonly string[]): Promise<number> {
+  let tracking: StepTracking | undefined;
   try {
     const step = parseStepArguments(args);
     const secrets = step.attached ? await readSecrets() : {};
@@ -20,14 +22,30 @@ export async function runStep(args: readonly string[]): Promise<number> {
     const parameters = spec.parameters.parse(step.parameters);
     for (const folder of [step.scratch, ...step.outputs.values()]) await mkdir(folder, { recursive: true });
     const { run } = await spec.load();
+    tracking = await openTracking(step.component, step.parameters);
+    const report = tracking ? trackedReporter(tracking) : reporter;
     const context: StepContext<unknown> = { ...step, parameters, secrets, cache: step.cache, report };
     await run(context as never);
+    await tracking?.close('FINISHED');
     const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
     send({ type: 'usage', cpuSeconds: (userCPUTime + systemCPUTime) / 1e6, maxRssBytes: maxRSS * 1024 });
     return 0;
   } catch (error) {
+    // First, so that the error is the last line.
+    await tracking?.close('FAILED');
     return explain(error);
   }
+}
+
+/** Where Azure ML, or whoever runs the step by hand, names an MLflow server. A backend's own sandbox has neither such a name nor a network. */
+async function openTracking(
+  component: string,
+  parameters: Readonly<Record<string, unknown>>,
+): Promise<StepTracking | undefined> {
+  if (!process.env['MLFLOW_TRACKING_URI']) return undefined;
+  const { trackStep } = await import('../tracking/index.ts');
+  const warn = (text: string): void => console.error(`note: ${text}`);
+  return trackStep({ component, parameters, environment: process.env, now: Date.now, warn });
 }
 
 /** Writes the error as the last line of the log, which is what the user reads first; gives the exit code. */
@@ -47,12 +65,35 @@ function explain(error: unknown): number {
 
 const send = (message: StepMessage): void => void process.stdout.write(`${JSON.stringify(message)}\n`);
 
-const report: Reporter = {
+const reporter: Reporter = {
   progress: (done, total, text) => send({ type: 'progress', done, total, text }),
   metric: (name, value, iteration) =>
     send({ type: 'metric', name, value, ...(iteration === undefined ? {} : { iteration }) }),
   note: (text) => send({ type: 'note', text }),
 };
+
+/** Tells MLflow too. */
+const trackedReporter = (tracking: StepTracking): Reporter => ({
+  ...reporter,
+  metric: (name, value, iteration) => {
+    reporter.metric(name, value, iteration);
+    tracking.metric(name, value, iteration);
+  },
+  relay: (line) => {
+    process.stdout.write(`${line}\n`);
+    const message = messageIn(line);
+    if (message?.type === 'metric') tracking.metric(message.name, message.value, message.iteration);
+  },
+});
+
+/** The message that a line is; a line of a log is none. */
+function messageIn(line: string): StepMessage | undefined {
+  try {
+    return stepMessageSchema.safeParse(JSON.parse(line)).data;
+  } catch {
+    return undefined;
+  }
+}
 
 /** The first line of standard input; from then on its end ends this process. */
 async function readSecrets(): Promise<Record<string, string>> {

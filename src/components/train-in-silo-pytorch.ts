@@ -9,6 +9,7 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
 import type { StepContext } from './component.ts';
@@ -36,6 +37,7 @@ export async function run(context: StepContext<z.infer<typeof pytorchTrainParame
     ['-B', ...(processes === 1 ? [] : launcher(processes)), TRAINER, ...stepArguments(step)],
     scratch,
     environmentOf(context, processes),
+    context.report.relay,
   );
   if (code === 0) return;
   const failure = failureSchema.safeParse(
@@ -89,13 +91,16 @@ function start(
   args: readonly string[],
   cwd: string,
   env: Record<string, string>,
+  relay: ((line: string) => void) | undefined,
 ): Promise<{ code: number | null; by: NodeJS.Signals | null }> {
-  const child = spawn(file, args, { cwd, env, stdio: ['pipe', 'inherit', 'inherit'] });
-  child.stdin.on('error', () => {});
+  const child = spawn(file, args, { cwd, env, stdio: ['pipe', relay ? 'pipe' : 'inherit', 'inherit'] });
+  if (relay && child.stdout) createInterface({ input: child.stdout }).on('line', relay);
+  child.stdin!.on('error', () => {});
   // No secrets; the pipe stays open for as long as this process lives.
-  child.stdin.write('{}\n');
+  child.stdin!.write('{}\n');
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('exit', (code, by) => resolve({ code, by }));
+    // After the last line.
+    child.once('close', (code, by) => resolve({ code, by }));
   });
 }

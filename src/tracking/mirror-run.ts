@@ -106,38 +106,49 @@ export function mirror(options: MirrorOptions): Mirror {
   };
 
   const begin = async (event: RecordedEvent & { type: 'submitted' }): Promise<void> => {
-    state.experiment = await store.experiment(event.experiment);
-    state.parent = await store.startRun({
-      experimentId: state.experiment,
-      name: runId,
-      startedAt: Date.parse(event.at),
-      tags: {
-        'mlflow.source.name': 'fedrad',
-        'mlflow.source.type': 'LOCAL',
-        'fedrad.run': runId,
-        'fedrad.pipeline': event.pipeline,
-        'fedrad.workspace': event.workspace,
-        'fedrad.graph': event.graphHash,
-      },
-    });
+    // Where an earlier try got no further.
+    if (state.parent === undefined) {
+      state.experiment = await store.experiment(event.experiment);
+      state.parent = await store.startRun({
+        experimentId: state.experiment,
+        name: runId,
+        startedAt: Date.parse(event.at),
+        tags: {
+          'mlflow.source.name': 'fedrad',
+          'mlflow.source.type': 'LOCAL',
+          'fedrad.run': runId,
+          'fedrad.pipeline': event.pipeline,
+          'fedrad.workspace': event.workspace,
+          'fedrad.graph': event.graphHash,
+        },
+      });
+      await save();
+    }
     const { parent } = state;
     await unlessRefused(() => store.log(parent, { params: trackedParams(sharedParameters([...steps.values()])) }));
   };
 
   const beginStep = async (event: RecordedEvent & { type: 'step-started' }): Promise<void> => {
-    const { step, attempt } = event;
-    const at = Date.parse(event.at);
-    // It began before, and its process ended without a word.
-    await end(state.running[step]?.run, 'KILLED', at);
-    delete state.running[step];
-    if (state.experiment === undefined || state.parent === undefined) return;
+    const { step } = event;
+    const before = state.running[step];
+    if (before?.since !== event.seq) {
+      // It began before, and its process ended without a word.
+      await end(before?.run, 'KILLED', Date.parse(event.at));
+      state.running[step] = { run: await startAttempt(event), since: event.seq };
+      await save();
+    }
+    const { run } = state.running[step]!;
+    await unlessRefused(() => store.log(run, { params: trackedParams(steps.get(step)?.parameters ?? {}) }));
+  };
+
+  const startAttempt = ({ step, attempt, at }: RecordedEvent & { type: 'step-started' }): Promise<string> => {
     const facts = steps.get(step);
-    const run = await store.startRun({
-      experimentId: state.experiment,
+    return store.startRun({
+      experimentId: state.experiment!,
       name: attempt === 1 ? step : `${step} (attempt ${attempt})`,
-      startedAt: at,
+      startedAt: Date.parse(at),
       tags: {
-        'mlflow.parentRunId': state.parent,
+        'mlflow.parentRunId': state.parent!,
         'mlflow.source.name': 'fedrad',
         'mlflow.source.type': 'LOCAL',
         'fedrad.run': runId,
@@ -146,8 +157,6 @@ export function mirror(options: MirrorOptions): Mirror {
         ...(facts === undefined ? {} : { 'fedrad.component': facts.component, 'fedrad.compute': facts.compute }),
       },
     });
-    state.running[step] = { run, since: event.seq };
-    await unlessRefused(() => store.log(run, { params: trackedParams(facts?.parameters ?? {}) }));
   };
 
   const endStep = async (event: RecordedEvent & { step: string }, status: RunStatus): Promise<void> => {
@@ -173,7 +182,7 @@ export function mirror(options: MirrorOptions): Mirror {
         await killRunning(Date.parse(event.at));
         return end(state.parent, 'RUNNING');
       case 'step-started':
-        return unlessRefused(() => beginStep(event));
+        return beginStep(event);
       case 'step-finished':
         return endStep(event, 'FINISHED');
       case 'step-failed':
@@ -189,6 +198,12 @@ export function mirror(options: MirrorOptions): Mirror {
       // Of a call that failed: they are read again.
       waiting = new Map();
       let read = state.after;
+      const sendTo = async (seq: number): Promise<void> => {
+        if (seq === state.after) return;
+        await send();
+        state.after = seq;
+        await save();
+      };
       for (const event of history.events(runId, state.after)) {
         if (event.type === 'metric') {
           const run = state.running[event.step]?.run;
@@ -198,18 +213,14 @@ export function mirror(options: MirrorOptions): Mirror {
               .get(run)!
               .push(pointOf(event));
         } else {
-          await send();
-          state.after = read;
+          await sendTo(read);
           await copy(event);
           state.after = event.seq;
           await save();
         }
         read = event.seq;
       }
-      if (read === state.after) return;
-      await send();
-      state.after = read;
-      await save();
+      await sendTo(read);
     },
     isComplete: () => history.events(runId, state.after).length === 0,
     interrupt: async (at) => {

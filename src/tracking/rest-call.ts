@@ -68,12 +68,14 @@ export async function callRest<T>(server: RestServer, request: RestRequest<T>): 
       last = problemText(tried.problem);
       afterMs = tried.afterMs;
     } catch (error) {
-      if (error instanceof FedradError || server.signal.aborted) throw error;
+      if (error instanceof FedradError) throw error;
+      if (server.signal.aborted) throw server.signal.reason;
       last = causeText(error);
     }
     if (tries === TRIES)
       return fail(`MLflow at ${server.url}`, last, 'check MLFLOW_TRACKING_URI; is the server there?');
     await wait(Math.min(afterMs ?? FIRST_PAUSE_MS * 2 ** (tries - 1), MAX_PAUSE_MS), server.signal);
+    server.signal.throwIfAborted();
   }
 }
 
@@ -165,4 +167,5 @@ const causeText = (error: unknown): string => {
   return messageOf(cause) || code || 'no connection';
 };
 
-const pause = (ms: number, signal: AbortSignal): Promise<void> => sleep(ms, undefined, { signal });
+/** Ends early with the signal; whoever waits asks it why. */
+const pause = (ms: number, signal: AbortSignal): Promise<void> => sleep(ms, undefined, { signal }).catch(() => {});

@@ -213,6 +213,8 @@ export interface MlflowFault {
   readonly fault: number | 'drop-before' | 'drop-after';
   readonly retryAfter?: string;
   times: number;
+  /** So many calls that match come through first; default 0. */
+  skip?: number;
 }
 
 export interface MlflowServer {
@@ -239,7 +241,9 @@ export async function startMlflow(context: Cleanup, authorization?: string): Pro
     const method = request.method ?? 'GET';
     const text = await textOf(request);
     seen.push(`${method} ${path}`);
-    const fault = faults.find(({ match, times }) => times > 0 && match.test(`${method} ${path}`));
+    const matching = faults.find(({ match, times }) => times > 0 && match.test(`${method} ${path}`));
+    const fault = matching?.skip ? undefined : matching;
+    if (matching?.skip) matching.skip -= 1;
     if (fault) fault.times -= 1;
     if (fault?.fault === 'drop-before') return void response.destroy();
     if (typeof fault?.fault === 'number') {
