@@ -13,10 +13,11 @@ import { describeKernels } from './describe-kernels.ts';
 import { progressPrinter } from './progress.ts';
 import { makeReport } from './report.ts';
 import { readGraph, runFiles, runFolder } from './run-folder.ts';
+import { beginTracking, type TrackingChoice } from './track.ts';
 
 const programFolder = join(import.meta.dirname, '..', '..', 'bin');
 
-export interface ExecuteOptions {
+export interface ExecuteOptions extends TrackingChoice {
   readonly cores?: number;
   /** Without progress lines. */
   readonly quiet?: boolean;
@@ -70,6 +71,8 @@ export async function executeRun(
   const progress = progressPrinter(process.stderr, () => performance.now());
   const onProblem = (text: string): void => console.error(`note: ${text}`);
   let link: FederationLink | undefined;
+  const tracking = await beginTracking(home, history, runId, graph, options);
+  let ended: 'ended' | 'interrupted' = 'interrupted';
   try {
     link = across ? (options.link ?? (await connectFederation(home, run.workspace))) : undefined;
     const backend = link ? natsBackend({ ...local, ...link, onProblem }) : localBackend(local);
@@ -78,6 +81,7 @@ export async function executeRun(
       onUpdate: options.quiet ? () => {} : progress.update,
     });
     progress.end();
+    if (outcome.status !== 'INTERRUPTED') ended = 'ended';
     if (outcome.status === 'COMPLETED' && graph.pipeline === 'pneumonia') {
       await writeFile(runFiles(home, runId).report, (await makeReport(home, history, runId)).html);
     }
@@ -85,6 +89,7 @@ export async function executeRun(
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
     if (!options.link) await link?.nc.close();
+    await tracking?.close(ended);
   }
 }
 
@@ -100,10 +105,15 @@ const trainsInPytorch = ({ steps }: Graph): boolean =>
 export const daemonLock = (home: string, workspace: string): string => join(home, 'locks', `orchestrator-${workspace}`);
 
 /** Runs it in a process of its own that outlives this one. */
-export function executeInBackground(home: string, runId: string, { cores }: { readonly cores?: number }): void {
+export function executeInBackground(
+  home: string,
+  runId: string,
+  { cores, mlruns }: TrackingChoice & { readonly cores?: number },
+): void {
   const log = openSync(runFiles(home, runId).runnerLog, 'a', 0o600);
   const args = [join(programFolder, 'fedrad.js'), '--home', home, 'run', 'resume', runId];
   if (cores !== undefined) args.push('--cores', String(cores));
+  if (mlruns !== undefined) args.push('--mlruns', mlruns);
   spawn(process.execPath, args, { detached: true, stdio: ['ignore', log, log] }).unref();
 }
 

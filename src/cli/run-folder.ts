@@ -23,6 +23,8 @@ export const runFiles = (home: string, runId: string) => {
     work: join(folder, 'work'),
     runnerLog: join(folder, 'runner.log'),
     report: join(folder, 'report.html'),
+    /** How far the run is logged to MLflow; only of such a run. */
+    tracking: join(folder, 'tracking.json'),
     /** Which job of Azure ML it is; only of such a run. */
     azure: join(folder, 'azure.json'),
     /** Outputs that were fetched from elsewhere, by name. */

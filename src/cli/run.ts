@@ -1,4 +1,4 @@
-/** @file `fedrad run`: list, show, logs, cancel, resume and report. */
+/** @file `fedrad run`: list, show, logs, cancel, resume, report and track. */
 import { createReadStream } from 'node:fs';
 import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -20,10 +20,15 @@ import { integerOption } from './options.ts';
 import { makeReport } from './report.ts';
 import { cancelAzure, isAzureRun, updateFromAzure } from './run-azure.ts';
 import { findRun, readGraph, runFiles } from './run-folder.ts';
+import { checkedMlruns, MLRUNS_OPTION, type TrackingChoice, trackNow } from './track.ts';
 import { writeWhole } from './write-whole.ts';
 
 interface Options {
   readonly json?: boolean;
+}
+
+interface ResumeOptions extends TrackingChoice {
+  readonly cores?: number;
 }
 
 const CANCEL_TIMEOUT_MS = 15_000;
@@ -36,7 +41,7 @@ const START_TIMEOUT_MS = 20_000;
 export function addRunCommands(root: Command): void {
   const group = root
     .command('run')
-    .description('runs: list, show, logs, cancel, resume, report')
+    .description('runs: list, show, logs, cancel, resume, report, track')
     .addHelpText('after', '\nExample:\n  fedrad run list\n  fedrad run show calm_lung_7f3k2q');
   const runCommand = (usage: string, description: string, example: string): Command =>
     group
@@ -175,8 +180,11 @@ export function addRunCommands(root: Command): void {
     'fedrad run resume calm_lung_7f3k2q',
   )
     .option('--cores <n>', 'cores to use (default: all)', integerOption(1, 1024))
-    .action(async (runId: string | undefined, options: Options & { cores?: number }, command: Command) => {
+    .option(...MLRUNS_OPTION)
+    .action(async (runId: string | undefined, given: Options & ResumeOptions, command: Command) => {
       const { home, history } = await opened(command);
+      const mlruns = await checkedMlruns(given);
+      const options = mlruns === undefined ? given : { ...given, mlruns };
       const run = findRun(history, runId);
       if (run.status === 'COMPLETED')
         fail(`run ${run.id}`, 'it is completed, nothing is left to do', `fedrad run report ${run.id}`);
@@ -208,6 +216,22 @@ export function addRunCommands(root: Command): void {
       await writeWhole({ [file]: html });
       if (options.json) return printJson({ id: run.id, report: file, evidence });
       console.log(`${summary}\n\nReport: ${file}`);
+    });
+
+  runCommand(
+    'track [run]',
+    'log a run to MLflow, or what is missing of it there (default: the last one)',
+    'fedrad run track calm_lung_7f3k2q --mlruns mlruns',
+  )
+    .option(...MLRUNS_OPTION)
+    .action(async (runId: string | undefined, options: Options & TrackingChoice, command: Command) => {
+      const { home, history } = await opened(command);
+      const run = findRun(history, runId);
+      const mlruns = await checkedMlruns(options);
+      await updateFromAzure(home, history, run.id);
+      const tracked = await trackNow(home, history, run.id, mlruns === undefined ? {} : { mlruns });
+      if (options.json) printJson({ id: run.id, tracked });
+      else console.log(`Run ${run.id} is logged: ${tracked}`);
     });
 }
 

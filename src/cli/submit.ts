@@ -31,8 +31,9 @@ import { daemonLock, executeInBackground, executeRun, tellOutcome } from './exec
 import { followRun } from './follow-run.ts';
 import { integerOption, type NamedWorkspace, workspaceName, workspaceOptions } from './options.ts';
 import { type ConfigPlaces, namesAzure, placesOf, submitToAzure, writeAzureYaml } from './submit-azure.ts';
+import { checkedMlruns, MLRUNS_OPTION, type TrackingChoice } from './track.ts';
 
-export interface SubmitOptions extends NamedWorkspace {
+export interface SubmitOptions extends NamedWorkspace, TrackingChoice {
   readonly config?: string;
   readonly offline?: boolean;
   readonly wait?: boolean;
@@ -134,6 +135,7 @@ const submitOptions = (command: Command): Command =>
     )
     .option('--output <folder>', 'on Azure with --offline: where the YAML is written (default: azure-<pipeline>)')
     .option('--cores <n>', 'cores to use (default: all)', integerOption(1, 1024))
+    .option(...MLRUNS_OPTION)
     .option('--json', 'print the result as JSON');
 
 async function submit(
@@ -148,7 +150,10 @@ async function submit(
   );
   const { aml, graph, check, places } = compile(text, basename(file));
   const name = await chosenWorkspace(options, aml);
+  const mlruns = await checkedMlruns(options);
   if (await isOnAzure(options, home, name)) {
+    if (mlruns !== undefined)
+      fail('--mlruns', 'on Azure ML the steps log to the workspace itself', 'see them in the Studio, or with mlflow');
     if (options.offline) return writeAzureYaml(graph, options);
     const outcome = await submitToAzure(home, name, { graph, config: text, places }, options);
     if (outcome !== undefined) process.exitCode = outcome;
@@ -169,7 +174,8 @@ async function submit(
   }
   const workspace = await openWorkspace(home, name);
   await check(workspace);
-  const outcome = await submitGraph(home, workspace, graph, text, options);
+  const choice = mlruns === undefined ? options : { ...options, mlruns };
+  const outcome = await submitGraph(home, workspace, graph, text, choice);
   if (outcome !== undefined) process.exitCode = outcome;
 }
 
@@ -200,13 +206,15 @@ async function submitGraph(
   config: string,
   options: SubmitOptions,
 ): Promise<number | undefined> {
+  // Where the orchestrator's service runs it takes the run by itself.
+  const served = isHeld(daemonLock(home, workspace.description.workspaceName));
+  if (served && options.mlruns !== undefined)
+    fail('--mlruns', "the orchestrator's service runs this run and logs it", 'start that with MLFLOW_TRACKING_URI');
   using history = await openRunHistory(home);
   const { experiment, pipeline } = graph;
   const id = await createRun(home, history, graph, config, workspace.description.workspaceName);
   if (!options.json)
     console.log(`Submitted run ${id} (${experiment}) to workspace ${workspace.description.workspaceName}.`);
-  // Where the orchestrator's service runs it takes the run by itself.
-  const served = isHeld(daemonLock(home, workspace.description.workspaceName));
   if (!options.wait) {
     if (!served) executeInBackground(home, id, options);
     if (options.json) printJson({ id, experiment, pipeline, status: 'QUEUED' });

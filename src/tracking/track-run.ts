@@ -19,11 +19,11 @@ export type RunToTrack = Pick<MirrorOptions, 'runId' | 'steps' | 'stateFile'> & 
 
 const INTERVAL_MS = 2_000;
 const MAX_PAUSE_MS = 60_000;
-/** What is left to log when the run has ended gets so long. */
-const LAST_MS = 30_000;
+/** What is left to log when the run has ended gets so long: less than who cancels the run waits for it to be let go. */
+const LAST_MS = 10_000;
 
 export interface RunTracking {
-  /** Logs what is left, for at most half a minute. Never throws. */
+  /** Logs what is left, for at most ten seconds. Never throws. */
   close(ended: 'ended' | 'interrupted'): Promise<void>;
 }
 
