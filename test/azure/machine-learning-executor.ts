@@ -24,6 +24,7 @@ import {
   type MachineLearning,
   type WorkspaceState,
 } from './machine-learning.ts';
+import { jobRun } from './mlflow.ts';
 
 const STEP_TIMEOUT_MS = 120_000;
 const stepProgram = join(dirname(program), 'fedrad-step.js');
@@ -107,7 +108,15 @@ async function executeStep(
   // The container's own /tmp.
   const words = commandWords(spec, values).map((word) => (word === '/tmp/fedrad' ? join(folder, 'tmp') : word));
   if (words[0] !== 'fedrad-step') throw new Error(`the environment has no program ${words[0]}`);
-  const { code, output } = await runProcess(words.slice(1), job.cancel.signal);
+  const run = state.tracking && jobRun(state.tracking.mlflow, own.runId, job.body.properties.experimentName);
+  const environment = run && {
+    ...state.tracking?.environment,
+    MLFLOW_RUN_ID: run.id,
+    MLFLOW_EXPERIMENT_ID: run.experimentId,
+    MLFLOW_EXPERIMENT_NAME: job.body.properties.experimentName,
+  };
+  const { code, output } = await runProcess(words.slice(1), environment, job.cancel.signal);
+  if (run) run.status = code === 0 ? 'FINISHED' : 'FAILED';
   const log = containerOf(state, LOG_STORE).getBlockBlobClient(`ExperimentRun/dcid.${own.runId}/user_logs/std_log.txt`);
   await log.upload(output, Buffer.byteLength(output));
   own.log = await log.generateSasUrl({
@@ -142,11 +151,15 @@ export function commandWords(spec: Pick<ComponentSpec, 'command'>, values: Reado
   });
 }
 
-function runProcess(args: readonly string[], signal: AbortSignal): Promise<{ code: number | null; output: string }> {
+function runProcess(
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> | undefined,
+  signal: AbortSignal,
+): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [stepProgram, ...args], {
       // A step on Azure has nobody's sign-in.
-      env: { PATH: process.env['PATH'] ?? '' },
+      env: { PATH: process.env['PATH'] ?? '', ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
       signal: AbortSignal.any([signal, AbortSignal.timeout(STEP_TIMEOUT_MS)]),
       killSignal: 'SIGKILL',

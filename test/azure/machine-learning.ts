@@ -9,6 +9,7 @@
 import { z } from 'zod';
 import type { Azurite } from './azurite.ts';
 import { executeJob } from './machine-learning-executor.ts';
+import type { Mlflow } from './mlflow.ts';
 import type { Api, ApiReply, ApiRequest } from './stand-in.ts';
 
 export interface DatastoreState {
@@ -58,6 +59,12 @@ export interface MachineLearning {
   readonly azurite: Azurite;
   /** Holds the steps' folders. */
   readonly folder: string;
+  /** The MLflow of its workspaces; a step finds its own run there, as a job of Azure ML does. */
+  readonly tracking?: {
+    readonly mlflow: Mlflow;
+    /** What a step's process is told: MLFLOW_TRACKING_URI and how to sign in. */
+    readonly environment: Readonly<Record<string, string>>;
+  };
 }
 
 const name = z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9\-_]{0,254}$/);

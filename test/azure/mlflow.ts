@@ -84,6 +84,19 @@ const bodies = {
   }),
 };
 
+/** The run of a job, which Azure ML makes before the job's process starts, with the id of the job. */
+export function jobRun({ experiments, runs }: Mlflow, id: string, experimentName: string): MlflowRun {
+  const known = [...experiments].find(([, each]) => each.name === experimentName)?.[0];
+  const experimentId = known ?? randomUUID();
+  experiments.set(experimentId, { name: experimentName, stage: 'active' });
+  const run: MlflowRun = {
+    ...{ id, experimentId, name: id, status: 'RUNNING', startTime: Date.now() },
+    ...{ tags: new Map(), params: new Map(), metrics: [] },
+  };
+  runs.set(id, run);
+  return run;
+}
+
 const problem = (status: number, code: string, message: string): ApiReply => ({
   status,
   body: { error_code: code, message },

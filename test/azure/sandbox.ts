@@ -7,7 +7,8 @@ import type { Cleanup } from '../hospitals/tool.ts';
 import { startAzurite } from './azurite.ts';
 import { type MachineLearning, machineLearningApi, type WorkspaceState } from './machine-learning.ts';
 import { containerOf, LOG_STORE } from './machine-learning-executor.ts';
-import { type StandIn, startStandIn } from './stand-in.ts';
+import { mlflowApi, newMlflow } from './mlflow.ts';
+import { accessToken, type StandIn, startStandIn } from './stand-in.ts';
 
 export const SUBSCRIPTION = '44444444-4444-4444-8444-444444444444';
 export const ON_AZURE = [
@@ -46,14 +47,22 @@ export async function startSandbox(context: Cleanup): Promise<Sandbox> {
     jobs: new Map(),
   };
   const id = `/subscriptions/${SUBSCRIPTION}/resourceGroups/rg-fldemo/providers/Microsoft.MachineLearningServices/workspaces/aml-fldemo`;
-  const machineLearning: MachineLearning = {
+  const machineLearning = {
     workspaces: new Map([[id, workspace]]),
     subscriptions: new Set([SUBSCRIPTION]),
     azurite,
     folder,
-  };
+    tracking: {
+      mlflow: newMlflow(),
+      environment: {
+        MLFLOW_TRACKING_URI: `${standIn.url.replace('https:', 'azureml:')}/mlflow/v1.0${id}?`,
+        AZUREML_RUN_TOKEN: accessToken('run'),
+        NODE_EXTRA_CA_CERTS: standIn.environment['NODE_EXTRA_CA_CERTS']!,
+      },
+    },
+  } satisfies MachineLearning;
   for (const place of [...workspace.datastores.values(), LOG_STORE]) await containerOf(machineLearning, place).create();
-  apis.push(machineLearningApi(machineLearning));
+  apis.push(machineLearningApi(machineLearning), mlflowApi(machineLearning.tracking.mlflow, `/mlflow/v1.0${id}`));
   const endpoints = {
     resourceManager: standIn.url,
     blob: Object.fromEntries(accounts.map((account) => [account, azurite.blobUrl(account)])),

@@ -146,9 +146,15 @@ function token(form: URLSearchParams): ApiReply {
       error_codes: [7000222],
     });
   }
+  const jwt = accessToken((form.get('scope') ?? '').replace(/\/?\/\.default.*$/, ''));
+  return reply(200, { token_type: 'Bearer', expires_in: 3600, ext_expires_in: 3600, access_token: jwt });
+}
+
+/** A token for an hour. */
+export function accessToken(audience: string): string {
   const now = Math.floor(Date.now() / 1000);
   const claims = {
-    aud: (form.get('scope') ?? '').replace(/\/?\/\.default.*$/, ''),
+    aud: audience,
     iss: `https://sts.windows.net/${TENANT}/`,
     iat: now,
     nbf: now - 60,
@@ -157,8 +163,7 @@ function token(form: URLSearchParams): ApiReply {
     tid: TENANT,
   };
   const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const jwt = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}.${part('stand-in')}`;
-  return reply(200, { token_type: 'Bearer', expires_in: 3600, ext_expires_in: 3600, access_token: jwt });
+  return `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}.${part('stand-in')}`;
 }
 
 function tokenProblem(header: string | undefined): string | undefined {
