@@ -104,18 +104,25 @@ export async function startStep(
   name: string,
   parameters: object,
   processes: number,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<ChildProcess> {
   await makeFolders(at, name);
   const step = trainerStep(at, name, { ...parameters, process_count_per_instance: processes }, processes);
   const program = join(import.meta.dirname, '..', '..', '..', 'bin', 'fedrad-step.js');
   const args = [program, ...stepArguments({ ...step, component: 'train-in-silo-pytorch' })];
-  const env = { [PYTHON_VARIABLE]: torchHere!.python };
+  const env = { [PYTHON_VARIABLE]: torchHere!.python, ...environment };
   return spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 /** Trains as the step of the graph does, with its launcher of several processes. */
-export async function trainInStep(at: Hospital, name: string, parameters: object, processes: number): Promise<Trained> {
-  const child = await startStep(at, name, parameters, processes);
+export async function trainInStep(
+  at: Hospital,
+  name: string,
+  parameters: object,
+  processes: number,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Trained> {
+  const child = await startStep(at, name, parameters, processes, environment);
   let [stdout, stderr] = ['', ''];
   child.stdout!.on('data', (chunk) => {
     stdout += chunk;

@@ -1,0 +1,85 @@
+/** @file The process of a step whose environment names an MLflow server: its own metrics, those of a Python that it starts, and its exit code. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type MlflowRun, startMlflow } from '../../test/azure/mlflow.ts';
+import { initialParameters, pneumoniaNetwork } from '../engine/index.ts';
+import { hospital, trainInStep, withoutTorch } from './pytorch/testing.ts';
+
+const program = join(import.meta.dirname, '..', '..', 'bin', 'fedrad-step.js');
+const network = pneumoniaNetwork({ imageSize: 16, channels: [8], hidden: 8, dropout: 0 });
+const data = {
+  images: new Uint8Array(10 * 256).map((_, i) => i % 251),
+  labels: Uint8Array.of(0, 1, 0, 1, 0, 1, 0, 1, 0, 1),
+};
+
+async function step(context: TestContext, environment: Record<string, string>, args: readonly string[]) {
+  const folder = await mkdtemp(join(tmpdir(), 'fedrad-step-'));
+  context.after(() => rm(folder, { recursive: true, force: true }));
+  const places = ['--output', `model=${join(folder, 'model')}`, '--scratch', join(folder, 'scratch')];
+  const child = spawn(process.execPath, [program, ...args, ...places], {
+    env: environment,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let log = '';
+  child.stderr.on('data', (chunk) => {
+    log += chunk;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, log };
+}
+
+const points = ({ metrics }: MlflowRun) => metrics.map(({ key, value, step: at }) => `${key} ${value} ${at}`);
+
+const INITIAL = ['initial-model', '--param', `network=${JSON.stringify(network)}`, '--param', 'seed=1'];
+
+test('a step tells MLflow its parameters and how it ended', async (context) => {
+  const { url, runs } = await startMlflow(context);
+  const { code } = await step(context, { MLFLOW_TRACKING_URI: url }, INITIAL);
+  assert.equal(code, 0);
+  const [run] = runs();
+  assert.deepEqual([run!.name, run!.status, run!.params.get('seed')], ['initial-model', 'FINISHED', '1']);
+});
+
+test('the exit code and the last line are the step’s own, whatever becomes of MLflow', async (context) => {
+  const { url, runs, faults } = await startMlflow(context);
+  const train = ['train-in-silo', ...INITIAL.slice(3)];
+  const refused = await step(context, { MLFLOW_TRACKING_URI: url }, train);
+  // The parameters of training are missing: refused before anything is tracked.
+  assert.notEqual(refused.code, 0);
+  assert.deepEqual(runs(), []);
+  faults.push({ match: /./, fault: 403, times: 1000 });
+  const { code, log } = await step(context, { MLFLOW_TRACKING_URI: url }, INITIAL);
+  assert.equal(code, 0);
+  assert.match(log, /^note: tracking: MLflow at .*; the step goes on, and its log has all metrics\n$/);
+});
+
+test('the metrics of every process of PyTorch are there, as the step reports them', {
+  skip: withoutTorch,
+}, async (context) => {
+  const { url, runs } = await startMlflow(context);
+  const at = await hospital(context, { network, parameters: initialParameters(network, 1) }, data);
+  const alone = await trainInStep(at, 'alone', {}, 2);
+  const tracked = await trainInStep(at, 'tracked', {}, 2, { MLFLOW_TRACKING_URI: url });
+  assert.equal(tracked.code, 0, tracked.stderr);
+  assert.equal(tracked.sha256, alone.sha256);
+  const metrics = tracked.messages.flatMap((message) => (message.type === 'metric' ? [message] : []));
+  assert.ok(metrics.length > 3);
+  assert.deepEqual(
+    points(runs()[0]!),
+    metrics.map(({ name, value, iteration = 0 }) => `${name} ${value} ${iteration}`),
+  );
+  assert.equal(runs()[0]!.status, 'FINISHED');
+});
+
+test('a step of PyTorch that fails is a run that failed', { skip: withoutTorch }, async (context) => {
+  const { url, runs } = await startMlflow(context);
+  const at = await hospital(context, { network, parameters: initialParameters(network, 1) }, data);
+  const { code, stderr } = await trainInStep(at, 'x', { lr: 1e30 }, 1, { MLFLOW_TRACKING_URI: url });
+  assert.equal(code, 3, stderr);
+  assert.equal(runs()[0]!.status, 'FAILED');
+});
