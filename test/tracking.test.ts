@@ -104,7 +104,7 @@ test('a server that is away takes nothing from the run: one note, and the figure
   const run = await shown(cli);
   assert.match(
     stderr,
-    new RegExp(`note: tracking: MLflow at .*; the run itself goes on.* by fedrad run track ${run.id}`),
+    new RegExp(`note: tracking: MLflow at .*; the run is not affected.* by fedrad run track ${run.id}`),
   );
   assert.match(await cli.fails('run', 'track'), /does not let this user in/);
   mlflow.faults.length = 0;

@@ -68,7 +68,7 @@ export async function beginTracking(
     if (!options.quiet) console.error(`logged to MLflow: ${placeText(place)}`);
     return trackRun(runToTrack(home, history, runId, graph, place), note);
   } catch (error) {
-    note(`tracking: ${messageOf(error)}; the run itself goes on`);
+    note(`tracking: ${messageOf(error)}; the run is not affected`);
     return undefined;
   }
 }

@@ -201,7 +201,7 @@ test('a problem is said once, with what to do, and what is missing comes at the 
   assert.equal(warnings.length, 1);
   assert.match(
     warnings[0]!,
-    /^tracking: MLflow at http.*does not let.*the run itself goes on.*fedrad run track calm_lung_7f3k2q$/,
+    /^tracking: MLflow at http.*does not let.*the run is not affected.*fedrad run track calm_lung_7f3k2q$/,
   );
   assert.deepEqual(names(runs()), WHOLE_RUNS);
 });

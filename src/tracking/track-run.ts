@@ -37,7 +37,9 @@ export function trackRun(run: RunToTrack, warn: (text: string) => void): RunTrac
     if (isWarned) return;
     isWarned = true;
     const next = `fedrad run track ${run.runId}`;
-    warn(`tracking: ${messageOf(error)}; the run itself goes on. What is missing there is logged later, or by ${next}`);
+    warn(
+      `tracking: ${messageOf(error)}; the run is not affected. What is missing there is logged later, or by ${next}`,
+    );
   };
   const catchUp = async (): Promise<void> => {
     try {
