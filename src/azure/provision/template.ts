@@ -41,7 +41,7 @@ export function provisionTemplate(plan: ProvisionPlan): Template {
     parameters: parametersOf(plan),
     resources,
     outputs: {
-      workspaceName: base.workspace.name[0]!,
+      amlWorkspaceName: base.workspace.name[0]!,
       keyVaultName: base.vault.name[0]!,
       orchestratorStorage: orchestrator.storage.name[0]!,
     },
