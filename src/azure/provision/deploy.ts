@@ -40,6 +40,7 @@ export interface Deployed {
   readonly resources: readonly PlannedResource[];
 }
 
+const FIRST_LOOK_MS = 1_000;
 const LONGEST_MS = 2 * 3_600_000;
 const PROBLEMS_IN_A_ROW = 10;
 const OVER: Readonly<Record<string, boolean>> = { Succeeded: true, Failed: true, Canceled: true };
@@ -73,6 +74,7 @@ async function follow(manager: Manager, deployment: string, total: number, optio
   const made = new Map<string, PlannedResource>();
   const end = performance.now() + LONGEST_MS;
   let failures = 0;
+  let pauseMs = Math.min(FIRST_LOOK_MS, lookMs);
   for (;;) {
     try {
       // The state first: operations read after it are complete once it is over.
@@ -104,7 +106,8 @@ async function follow(manager: Manager, deployment: string, total: number, optio
     }
     if (performance.now() > end)
       fail(`deployment ${deployment}`, 'it is not over after two hours', 'look at it in the portal; run this again');
-    await sleep(lookMs, undefined, { signal }).catch(() => {});
+    await sleep(pauseMs, undefined, { signal }).catch(() => {});
+    pauseMs = Math.min(lookMs, pauseMs * 1.3);
   }
 }
 

@@ -21,8 +21,8 @@ const planSchema = z.strictObject({
     .max(16)
     .regex(/^[a-z](-?[a-z0-9])+$/, 'expected lower-case letters, digits and single hyphens, a letter first'),
   orchestratorRegion: region,
-  /** One for each silo. */
-  siloRegions: z.array(region).min(1).max(100).readonly(),
+  /** One for each silo. A template has at most 800 resources, and a silo takes 15 of them at most. */
+  siloRegions: z.array(region).min(1).max(50).readonly(),
   /** Of every cluster. */
   vmSize: size,
   /** Of a second cluster for each silo, `silo0-02`; without: none. */

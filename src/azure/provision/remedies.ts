@@ -61,7 +61,10 @@ function remedyFor({ type, name, code, message }: Omit<ResourceProblem, 'remedy'
   }
   if (/quota/i.test(code) || /\bquota\b/i.test(message))
     return 'ask for more under Quotas in the portal (az ml compute list-usage), or choose another --vm-size, --gpu-size, --max-nodes or --regions';
-  if (/AuthorizationFailed/.test(code)) {
+  if (
+    /AuthorizationFailed/.test(code) ||
+    /authorization failed|does not have (permission|authorization)/i.test(message)
+  ) {
     // Contributors may make everything but role assignments.
     return /roleAssignments/i.test(message + type)
       ? `an owner gives you the role: az role assignment create --role Owner --assignee <your object id> --scope ${group}`

@@ -120,7 +120,7 @@ export function openManager(options: ManagerOptions): Manager {
         const end = performance.now() + REGISTER_TIMEOUT_MS;
         while ((await explained(at, state)) !== 'Registered') {
           if (performance.now() > end) fail(at, 'it is not registered after ten minutes', 'run this again');
-          await sleep(lookMs);
+          await sleep(Math.min(lookMs, 2_000));
         }
       }
       return registered;
