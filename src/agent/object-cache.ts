@@ -1,10 +1,10 @@
 /**
  * @file Models that came from the orchestrator, on this machine by content hash: fetched once for all steps of a run, checked when
- * fetched and once more by a new process, kept while the run is open and as long as there is room.
+ * fetched and each time that they are used, kept while the run is open and as long as there is room.
  */
 import { mkdir, readdir, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { codeOf, hashContent } from '../workspace/index.ts';
+import { codeOf, hashContent, walk } from '../workspace/index.ts';
 
 export interface ObjectCache {
   /**
@@ -27,17 +27,11 @@ export interface Held extends Disposable {
 /** A cache in `folder` that removes what was used longest ago where it would get larger than `limitBytes`. */
 export function openObjectCache(folder: string, limitBytes: number): ObjectCache {
   const holders = new Map<string, number>();
-  /** Whole, as this process has seen. */
-  const checked = new Set<string>();
   const coming = new Map<string, Promise<boolean>>();
 
-  const forget = async (path: string): Promise<void> => {
-    checked.delete(path);
-    await rm(path, { recursive: true, force: true });
-  };
+  const forget = (path: string): Promise<void> => rm(path, { recursive: true, force: true });
   const bring = async (path: string, sha256: string, bytes: number, fetch: (path: string) => Promise<boolean>) => {
-    if (checked.has(path) || (await isWhole(path, sha256))) {
-      checked.add(path);
+    if (await isWhole(path, sha256)) {
       const now = new Date();
       await utimes(path, now, now);
       return true;
@@ -49,7 +43,6 @@ export function openObjectCache(folder: string, limitBytes: number): ObjectCache
       await forget(path);
       return false;
     }
-    checked.add(path);
     return true;
   };
   const release = (path: string): void => {
@@ -78,7 +71,6 @@ export function openObjectCache(folder: string, limitBytes: number): ObjectCache
     },
     forgetRun: async (run) => {
       const below = join(folder, run);
-      for (const path of checked) if (path.startsWith(join(below, '/'))) checked.delete(path);
       await rm(below, { recursive: true, force: true });
     },
   };
@@ -93,6 +85,13 @@ async function isWhole(path: string, sha256: string): Promise<boolean> {
   }
 }
 
+/** Of a file, or of a folder's files. */
+async function bytesAt(path: string): Promise<number> {
+  const { files } = (await stat(path)).isDirectory() ? await walk(path) : { files: [''] };
+  const sizes = await Promise.all(files.map(async (file) => (await stat(join(path, file))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
 async function makeRoom(
   folder: string,
   limitBytes: number,
@@ -105,7 +104,7 @@ async function makeRoom(
       const path = join(folder, run, name);
       const status = await stat(path).catch(() => undefined);
       if (!status || !/^[0-9a-f]{64}$/.test(name)) continue;
-      entries.push({ path, bytes: (await hashContent(path)).bytes, usedMs: status.mtimeMs });
+      entries.push({ path, bytes: await bytesAt(path), usedMs: status.mtimeMs });
     }
   }
   let total = entries.reduce((sum, { bytes }) => sum + bytes, 0);

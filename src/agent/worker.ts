@@ -183,7 +183,7 @@ export function openWorker(options: WorkerOptions): Worker {
     return undefined;
   };
 
-  const process = async (work: Work, entry: Current, lost: boolean): Promise<void> => {
+  const process = async (work: Work, entry: Current): Promise<void> => {
     const { key, abort } = entry;
     const working = setInterval(() => tell(entry.ack, 'working'), WORKING_MS);
     try {
@@ -191,6 +191,8 @@ export function openWorker(options: WorkerOptions): Worker {
         entry.closed = true;
         return;
       }
+      // Its outputs may lie there, and are not what they were.
+      const lost = journal.end(key) !== undefined;
       let end = await remembered(key);
       if (end) metrics.remembered.inc();
       else {
@@ -240,8 +242,7 @@ export function openWorker(options: WorkerOptions): Worker {
       return tell(delivery.ack, 'working');
     }
     const entry = enter(key, delivery.ack);
-    const wasBegun = journal.end(key) !== undefined;
-    entry.ended = process(work, entry, wasBegun)
+    entry.ended = process(work, entry)
       .catch((error: unknown) => {
         // A journal or a disk that cannot be read: the work comes again, and so does the error, at the pace of the queue.
         const text = error instanceof FedradError ? error.message : error instanceof Error ? error.stack : error;

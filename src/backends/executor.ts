@@ -27,7 +27,8 @@ export type AttemptEnd =
   | { readonly kind: 'completed'; readonly outputs: Readonly<Record<string, StepOutput>> }
   /** Trying again would give the same: bad input, refused credentials, no space. */
   | { readonly kind: 'refused'; readonly error: string; readonly logTail: readonly string[] }
-  | { readonly kind: 'crashed'; readonly error: string; readonly logTail: readonly string[] }
+  /** `here`: by no fault of the compute. */
+  | { readonly kind: 'crashed'; readonly error: string; readonly logTail: readonly string[]; readonly here?: true }
   /** Outputs of earlier steps are gone, or no longer what they were: those steps run again, then this one. */
   | { readonly kind: 'inputs-lost'; readonly inputs: readonly string[] }
   | { readonly kind: 'aborted' };

@@ -108,12 +108,13 @@ export async function runGraph(options: RunGraphOptions, executor: Executor): Pr
         append({ type: 'step-waiting', step: step.id, ...(reason === undefined ? {} : { reason }) });
         onUpdate({ kind: 'step-waiting', step, ...(reason === undefined ? {} : { reason }) });
       };
-      const failed = (error: string, logTail: readonly string[], then: 'again' | 'lost'): void => {
+      const failed = (error: string, logTail: readonly string[], then: 'again' | 'lost', here = false): void => {
         ends.set(step.id, attempt);
         const again = then === 'again';
         append({
           ...{ type: 'step-failed', step: step.id, attempt, error, logTail: [...logTail] },
           ...(again ? {} : { lost: true }),
+          ...(here ? { here } : {}),
         });
         const retryInMs = RETRY_DELAY_MS * tries;
         onUpdate({ kind: 'step-failed', step, error, ...(again ? { retryInMs } : {}) });
@@ -150,7 +151,7 @@ export async function runGraph(options: RunGraphOptions, executor: Executor): Pr
           return lose(step, end.error);
         case 'crashed': {
           const again = tries < MAX_ATTEMPTS;
-          failed(end.error, end.logTail, again ? 'again' : 'lost');
+          failed(end.error, end.logTail, again ? 'again' : 'lost', end.here);
           if (!again) return lose(step, crashReason(end.error, end.logTail));
         }
       }

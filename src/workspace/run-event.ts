@@ -74,6 +74,8 @@ export const runEventSchema = z.discriminatedUnion('type', [
     logTail: z.array(z.string()),
     /** It is not tried again. */
     lost: z.literal(true).exactOptional(),
+    /** By no fault of its compute: the orchestrator, or what is between them. */
+    here: z.literal(true).exactOptional(),
   }),
   /** A step is ready but its compute is not: a hospital that is not connected. With no reason the wait is over. */
   z.strictObject({ type: z.literal('step-waiting'), at, step, reason: z.string().exactOptional() }),

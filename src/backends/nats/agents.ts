@@ -1,4 +1,5 @@
 /** @file Who is there: the hospitals' heartbeats, as they come. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { messageOf } from '../../base/index.ts';
@@ -11,6 +12,7 @@ import {
   unseal,
 } from '../../messaging/index.ts';
 
+const WATCH_AGAIN_MS = 1000;
 /** A hospital that has not been heard for so long counts as away. */
 export const AWAY_MS = 20_000;
 
@@ -35,8 +37,9 @@ export async function watchAgents(
 ): Promise<Agents> {
   const last = new Map<string, AgentSeen>();
   const kv = await new Kvm(nc).open(AGENTS_BUCKET);
-  const watch = await kv.watch({ ignoreDeletes: true });
-  const ended = (async () => {
+  let watch = await kv.watch({ ignoreDeletes: true });
+  let closed = false;
+  const look = async (): Promise<void> => {
     for await (const entry of watch) {
       try {
         const key = (await federation.silo(entry.key))?.signingKey;
@@ -48,10 +51,22 @@ export async function watchAgents(
         onProblem(messageOf(error));
       }
     }
-  })().catch((error: unknown) => onProblem(messageOf(error)));
+  };
+  // Who is no longer watched would count as away for ever.
+  const ended = (async () => {
+    while (!closed) {
+      await look().catch((error: unknown) => onProblem(messageOf(error)));
+      if (closed || nc.isClosed()) return;
+      onProblem('the watch of heartbeats ended; it begins again');
+      await sleep(WATCH_AGAIN_MS);
+      const again = await kv.watch({ ignoreDeletes: true }).catch((error: unknown) => onProblem(messageOf(error)));
+      if (again) watch = again;
+    }
+  })();
   return {
     seen: (compute) => last.get(compute),
     close: async () => {
+      closed = true;
       watch.stop();
       await ended;
     },

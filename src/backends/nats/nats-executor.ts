@@ -55,6 +55,7 @@ export function natsExecutor(options: NatsExecutorOptions): Executor {
   const { local, workspace } = options;
   const isHere = (compute: string): boolean => workspace.computes.get(compute)?.role === 'orchestrator';
   const sent = new Map<string, Promise<void>>();
+  const begunAt = options.now();
   return {
     sandbox: local.sandbox,
     cores: local.cores,
@@ -66,7 +67,8 @@ export function natsExecutor(options: NatsExecutorOptions): Executor {
             running.filter((each) => isHere(each.step.compute)),
           )
         : 1,
-    run: (attempt) => (isHere(attempt.step.compute) ? local.run(attempt) : runAtHospital(options, attempt, sent)),
+    run: (attempt) =>
+      isHere(attempt.step.compute) ? local.run(attempt) : runAtHospital(options, attempt, sent, begunAt),
     // What a hospital keeps only its agent can see: it says so when a step needs it.
     isIntact: async (output) => (isOwn(workspace, output.path) ? local.isIntact(output) : true),
   };
@@ -84,6 +86,7 @@ async function runAtHospital(
   options: NatsExecutorOptions,
   attempt: Attempt,
   sent: Map<string, Promise<void>>,
+  begunAt: Date,
 ): Promise<AttemptEnd> {
   const { federation, runId } = options;
   const { step, signal } = attempt;
@@ -96,14 +99,15 @@ async function runAtHospital(
   try {
     const inputs = await inputsOf(options, attempt, sent, stopped);
     if (Array.isArray(inputs)) return { kind: 'inputs-lost', inputs };
+    const used = new Map(sent);
     const work: Work = { kind: 'work', run: runId, attempt: attempt.attempt, step, inputs, redone: attempt.redone };
     const answer = options.ends.of(compute, step.id, attempt.attempt, stopped);
     // Nobody looks at it before the watch below has ended.
     answer.catch(() => {});
-    const late = watch(options, attempt, work, stopped);
+    const late = watch(options, attempt, work, begunAt, stopped);
     const end = await Promise.race([answer, late]);
     if (typeof end === 'string') return refused(end);
-    if (end.end.kind === 'inputs-lost') return await sendAgain(options, end.end.inputs, inputs, sent);
+    if (end.end.kind === 'inputs-lost') return await sendAgain(options, end.end.inputs, inputs, sent, used);
     return await take(options, attempt, end, stopped);
   } catch (error) {
     if (signal.aborted) return { kind: 'aborted' };
@@ -158,6 +162,8 @@ async function sendAgain(
   names: readonly string[],
   inputs: Readonly<Record<string, StepOutput>>,
   sent: Map<string, Promise<void>>,
+  /** As it was when the work was sent. */
+  used: ReadonlyMap<string, Promise<void>>,
 ): Promise<AttemptEnd> {
   const [own, theirs]: [StepOutput[], string[]] = [[], []];
   for (const name of names) {
@@ -166,11 +172,14 @@ async function sendAgain(
     else theirs.push(name);
   }
   for (const { sha256 } of own) {
-    await objects.forget(MODELS_BUCKET, runId, sha256);
+    // Another hospital of the round may have said so first: then it is on its way again.
+    if (sent.get(sha256) !== used.get(sha256)) continue;
     sent.delete(sha256);
+    await objects.forget(MODELS_BUCKET, runId, sha256);
   }
   if (theirs.length > 0) return { kind: 'inputs-lost', inputs: theirs };
-  return { kind: 'crashed', error: 'a model did not reach the hospital whole; it is sent again', logTail: [] };
+  const error = 'a model did not reach the hospital whole; it is sent again';
+  return { kind: 'crashed', error, logTail: [], here: true };
 }
 
 /**
@@ -180,14 +189,19 @@ async function watch(
   { nc, federation, agents, graph, runId, now }: NatsExecutorOptions,
   { step, attempt, startedAt, finished, onWaiting }: Attempt,
   work: Work,
+  begunAt: Date,
   signal: AbortSignal,
 ): Promise<string> {
   const { compute, round } = step;
   const { deadline_seconds: seconds = DEFAULT_DEADLINE_SECONDS, late_updates: late = 'drop' } = round ?? {};
   const quorum = quorumOf(graph, step);
   const bytes = seal(work, federation.signingKey);
-  const send = (count: number): Promise<unknown> =>
-    patiently(
+  // While nobody ran the run no hospital could be late.
+  const since = Math.max(startedAt.getTime(), begunAt.getTime());
+  /** Of what was sent, in the queue. */
+  const sequences: number[] = [];
+  const send = async (count: number): Promise<void> => {
+    const { seq } = await patiently(
       step.id,
       () => {
         const head = headers();
@@ -197,6 +211,8 @@ async function watch(
       },
       signal,
     );
+    sequences.push(seq);
+  };
   await send(0);
   let [sendings, freeSince] = [1, Number.POSITIVE_INFINITY];
   let waiting: string | undefined;
@@ -205,8 +221,10 @@ async function watch(
     const at = now().getTime();
     const state = (await federation.silo(compute))?.state;
     if (state !== 'joined') return `${compute} is ${state} (fedrad silo list)`;
-    if (at - startedAt.getTime() > seconds * 1000 && isGivenUp(late, quorum, (id) => finished.has(id)))
+    if (at - since > seconds * 1000 && isGivenUp(late, quorum, (id) => finished.has(id))) {
+      await withdraw(nc, sequences);
       return `no result of ${compute} within ${seconds} s; the round goes on without it`;
+    }
     const seen = agents.seen(compute);
     const away = seen === undefined || at - seen.seenAt > AWAY_MS || seen.heartbeat.state === 'stopped';
     const reason = !away
@@ -223,6 +241,13 @@ async function watch(
     freeSince = Number.POSITIVE_INFINITY;
     await send(sendings++);
   }
+}
+
+/** Work that nobody waits for must not keep the hospital from what comes next. */
+async function withdraw(nc: NatsConnection, sequences: readonly number[]): Promise<void> {
+  const { streams } = await jetstreamManager(nc);
+  // What was taken and answered is gone already.
+  for (const sequence of sequences) await streams.deleteMessage(WORK_STREAM, sequence).catch(() => {});
 }
 
 function pause(signal: AbortSignal): Promise<void> {
@@ -282,7 +307,8 @@ async function take(
       outputs[name] = { path, sha256, bytes };
     } catch (error) {
       signal.throwIfAborted();
-      return { kind: 'crashed', error: `fetching "${name}" of ${step.compute}: ${messageOf(error)}`, logTail: [] };
+      const text = `fetching "${name}" of ${step.compute}: ${messageOf(error)}`;
+      return { kind: 'crashed', error: text, logTail: [], here: true };
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

@@ -3,6 +3,7 @@ import {
   AckPolicy,
   type ConsumerConfig,
   DiscardPolicy,
+  JetStreamApiError,
   jetstreamManager,
   RetentionPolicy,
   StorageType,
@@ -23,6 +24,8 @@ import {
   workSubject,
 } from '../../messaging/index.ts';
 
+/** JetStream's number for it. */
+const STREAM_NOT_FOUND = 10059;
 const NANOSECONDS = 1_000_000;
 const DAY_MS = 24 * 3600_000;
 /** Work that nobody says to be busy with for so long is given out again. */
@@ -60,7 +63,10 @@ export async function prepareStreams(nc: NatsConnection, computes: readonly stri
   for (const stream of STREAMS) {
     const exists = await jsm.streams.info(stream.name).then(
       () => true,
-      () => false,
+      (error: unknown) => {
+        if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return false;
+        throw error;
+      },
     );
     await (exists ? jsm.streams.update(stream.name, stream) : jsm.streams.add(stream));
   }

@@ -17,4 +17,7 @@ test("failures of a hospital count until one of its steps finishes or somebody t
   assert.equal(failuresInARow([failed('a'), finished('c'), failed('b')], own), 2);
   assert.equal(failuresInARow([failed('a'), finished('b'), failed('b')], own), 1);
   assert.equal(failuresInARow([failed('a'), failed('a'), ended], own), 0);
+  // By no fault of the hospital.
+  const elsewhere = { ...failed('a'), here: true } as RunEvent;
+  assert.equal(failuresInARow([failed('a'), elsewhere, elsewhere], own), 1);
 });

@@ -11,7 +11,7 @@ export function failuresInARow(events: readonly RunEvent[], steps: ReadonlySet<s
   let failures = 0;
   for (const event of events) {
     if (event.type === 'step-finished' && steps.has(event.step)) failures = 0;
-    if (event.type === 'step-failed' && steps.has(event.step)) failures += 1;
+    if (event.type === 'step-failed' && steps.has(event.step) && !event.here) failures += 1;
     // Somebody took the run up again, after having looked.
     if (event.type === 'finished') failures = 0;
   }
@@ -33,7 +33,7 @@ export function suspendFailing(
     ...executor,
     run: async (attempt) => {
       const end = await executor.run(attempt);
-      if (end.kind !== 'crashed' && end.kind !== 'refused') return end;
+      if ((end.kind !== 'crashed' && end.kind !== 'refused') || ('here' in end && end.here)) return end;
       const { compute, round } = attempt.step;
       const silo = await federation.silo(compute);
       if (silo?.state !== 'joined') return end;
