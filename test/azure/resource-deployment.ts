@@ -207,10 +207,12 @@ const RULES: Readonly<Record<string, Rule>> = {
   'Microsoft.KeyVault/vaults/accessPolicies': ({ id }, value, { group }) => {
     const vault = group.resources.get(parentOf(id)!.toLowerCase())!.value as unknown as Vault;
     const added = (value as unknown as Vault).properties.accessPolicies;
-    const kept = vault.properties.accessPolicies.filter(
-      (each) => !added.some(({ objectId }) => objectId === each.objectId),
-    );
-    vault.properties.accessPolicies = [...kept, ...added];
+    const policies = vault.properties.accessPolicies;
+    for (const each of added) {
+      const at = policies.findIndex(({ objectId }) => objectId === each.objectId);
+      if (at === -1) policies.push(each);
+      else policies[at] = each;
+    }
     return undefined;
   },
   'Microsoft.MachineLearningServices/workspaces/computes': (_, value, { subscription }) => {

@@ -32,7 +32,7 @@ export const VM_CORES: Readonly<Record<string, number>> = {
 
 const id = z.string().regex(/^\/subscriptions\/[^/]+\/resourceGroups\/[^/]+\/providers\/.+/);
 const region = z.string().refine((name) => REGIONS.has(name), 'LocationNotAvailableForResourceType');
-const uuid = z.uuid();
+const uuid = z.guid();
 const idObject = z.strictObject({ id });
 const storage = z.strictObject({
   location: region,

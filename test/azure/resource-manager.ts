@@ -4,6 +4,7 @@
  * 2.0.0 describe it). A deployment goes on by a few resources with each look at it. What Azure refuses beyond its published rules it does
  * not know.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { InvalidTemplate } from './arm-expressions.ts';
 import {
   type AzureProblem,
@@ -106,7 +107,10 @@ export function resourceManagerApi(manager: ResourceManager, url: () => string):
     if (groupName === undefined) return undefined;
     const group = subscription.groups.get(groupName.toLowerCase());
     if (within === undefined) return versioned(request) ?? groups(subscription, groupName, group, request);
-    const deployment = /^\/providers\/Microsoft\.Resources\/deployments\/([^/]+)(?:\/(\w+))?$/.exec(within);
+    // Operations alone are without the provider in their path.
+    const deployment =
+      /^\/providers\/Microsoft\.Resources\/deployments\/([^/]+)(?:\/(validate|whatIf))?$/.exec(within) ??
+      /^\/deployments\/([^/]+)\/(operations)$/.exec(within);
     const resource = group?.resources.get(request.path.replace(/^\/+/, '/').toLowerCase());
     if (!group) return error(404, 'ResourceGroupNotFound', `Resource group '${groupName}' could not be found.`);
     const target: Target = { manager, subscriptionId, subscription, group };
@@ -320,7 +324,7 @@ function changes(planned: readonly PlannedResource[], body: DeploymentBody, targ
 }
 
 function differences(before: unknown, after: unknown, path: string): { path: string; propertyChangeType: string }[] {
-  if (JSON.stringify(before) === JSON.stringify(after)) return [];
+  if (isDeepStrictEqual(before, after)) return [];
   const objects = [before, after].every((each) => typeof each === 'object' && each !== null && !Array.isArray(each));
   if (!objects) return [{ path, propertyChangeType: 'Modify' }];
   const keys = new Set([...Object.keys(before as object), ...Object.keys(after as object)]);

@@ -102,28 +102,30 @@ export function openManager(options: ManagerOptions): Manager {
       await explained(where, () => resources.resourceGroups.createOrUpdate(group, { location }, within()));
     },
     registerProviders: async (namespaces) => {
-      const registered: string[] = [];
-      for (const namespace of namespaces) {
-        const at = `resource provider ${namespace}`;
-        const state = async () => {
+      const atProvider = (namespace: string): string => `resource provider ${namespace}`;
+      const isRegistered = (namespace: string): Promise<boolean> =>
+        explained(atProvider(namespace), async () => {
           const { registrationState, registrationPolicy } = await resources.providers.get(namespace, within());
-          return registrationPolicy === 'RegistrationFree' ? 'Registered' : registrationState;
-        };
-        if ((await explained(at, state)) === 'Registered') continue;
-        registered.push(namespace);
-        try {
-          await resources.providers.register(namespace, within());
-        } catch (error) {
-          const { problem } = explainAzure(at, error);
-          fail(at, `it is not registered, and ${problem}`, `az provider register --namespace ${namespace}`, error);
-        }
-        const end = performance.now() + REGISTER_TIMEOUT_MS;
-        while ((await explained(at, state)) !== 'Registered') {
-          if (performance.now() > end) fail(at, 'it is not registered after ten minutes', 'run this again');
+          return registrationState === 'Registered' || registrationPolicy === 'RegistrationFree';
+        });
+      const missing: string[] = [];
+      for (const namespace of namespaces) if (!(await isRegistered(namespace))) missing.push(namespace);
+      for (const namespace of missing) {
+        await resources.providers.register(namespace, within()).catch((error: unknown) => {
+          const { problem } = explainAzure(atProvider(namespace), error);
+          const remedy = `az provider register --namespace ${namespace}`;
+          fail(atProvider(namespace), `it is not registered, and ${problem}`, remedy, error);
+        });
+      }
+      const end = performance.now() + REGISTER_TIMEOUT_MS;
+      for (const namespace of missing) {
+        while (!(await isRegistered(namespace))) {
+          if (performance.now() > end)
+            fail(atProvider(namespace), 'it is not registered after ten minutes', 'run this again');
           await sleep(Math.min(lookMs, 2_000));
         }
       }
-      return registered;
+      return missing;
     },
     vaultPolicies: async (vault) => {
       const id = `subscriptions/${subscriptionId}/resourceGroups/${group}/providers/Microsoft.KeyVault/vaults/${vault}`;
@@ -204,12 +206,14 @@ export function openManager(options: ManagerOptions): Manager {
 const statusOf = (error: unknown): number | undefined =>
   typeof error === 'object' && error !== null && 'statusCode' in error ? Number(error.statusCode) : undefined;
 
-/** The error in Azure's answer. */
+/** The error in Azure's answer; where the client did not keep it, what it made of it. */
 function answerIn(error: unknown): AzureError | undefined {
-  const { details } = (typeof error === 'object' && error !== null ? error : {}) as {
+  const { details, code, message } = (typeof error === 'object' && error !== null ? error : {}) as {
     details?: { error?: AzureError };
+    code?: string;
+    message?: string;
   };
-  return details?.error;
+  return details?.error ?? (code === undefined ? undefined : { code, message });
 }
 
 const codeOf = (error: unknown): string | undefined => answerIn(error)?.code;
