@@ -128,6 +128,8 @@ function lineOf(event: DeployEvent): string {
       return `made      the resource group, in ${event.region}`;
     case 'registered':
       return `made      the registration of ${event.namespace}`;
+    case 'joined':
+      return `note: deployment ${event.deployment} of an earlier run goes on; following it first`;
     case 'resource':
       return `finished  ${event.type} ${event.name}  (${event.done}/${event.total})`;
     case 'problem': {

@@ -4,6 +4,7 @@
  * Azure.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -134,6 +135,23 @@ test('private networking is deployed in an order that its references allow', asy
     'stfltwosilo0',
     'stfltwosilo1',
   ]);
+});
+
+test('Ctrl-C ends the looking; the next run follows the deployment that goes on', async (context) => {
+  const { cli, subscription } = await openAzure(context);
+  const child = cli.start(PROVISION);
+  let said = '';
+  child.stderr!.on('data', (chunk) => {
+    if (!/finished/.test(said) && /finished/.test(String(chunk))) child.kill('SIGINT');
+    said += chunk;
+  });
+  const [code] = await once(child, 'close');
+  assert.equal(code, 130, said);
+  assert.match(said, /Azure goes on with deployment fedrad-fldemo/);
+  assert.equal(subscription.groups.get('rg-fldemo')!.deployments.get('fedrad-fldemo')!.state, 'Running');
+  const { code: next, stderr } = await cli.run(PROVISION);
+  assert.equal(next, 0, stderr);
+  assert.match(stderr, /note: deployment fedrad-fldemo of an earlier run goes on[\s\S]*\(34\/34\)/);
 });
 
 test('what Azure refuses is shown resource by resource, each with what to do; the next run goes on', async (context) => {

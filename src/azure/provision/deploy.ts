@@ -8,12 +8,14 @@ import { FedradError, fail } from '../../base/index.ts';
 import { armTemplate } from './arm-json.ts';
 import { azureNames, type ProvisionPlan } from './plan.ts';
 import { type AzureError, innermost, type ResourceProblem, resourceProblem } from './remedies.ts';
-import { type Manager, type ManagerOptions, openManager, type PlannedChange } from './resource-manager.ts';
+import { type Manager, type ManagerOptions, OVER, openManager, type PlannedChange } from './resource-manager.ts';
 import { type PlannedResource, plannedResources, provisionTemplate } from './template.ts';
 
 export type DeployEvent =
   | { readonly kind: 'group-made'; readonly region: string }
   | { readonly kind: 'registered'; readonly namespace: string }
+  /** An earlier run's deployment goes on; it is followed to its end first. */
+  | { readonly kind: 'joined'; readonly deployment: string }
   | {
       readonly kind: 'resource';
       readonly type: string;
@@ -43,7 +45,6 @@ export interface Deployed {
 const FIRST_LOOK_MS = 1_000;
 const LONGEST_MS = 2 * 3_600_000;
 const PROBLEMS_IN_A_ROW = 10;
-const OVER: Readonly<Record<string, boolean>> = { Succeeded: true, Failed: true, Canceled: true };
 
 /** One for each base name: two runs at once are refused by Azure instead of getting in each other's way. */
 export const deploymentName = ({ baseName }: ProvisionPlan): string => `fedrad-${baseName}`;
@@ -59,13 +60,18 @@ export async function deployPlan(options: DeployOptions): Promise<Deployed> {
     await manager.makeGroup(plan.orchestratorRegion);
     onEvent({ kind: 'group-made', region: plan.orchestratorRegion });
   }
+  if (await manager.isActive(deployment)) {
+    onEvent({ kind: 'joined', deployment });
+    const earlier = await follow(manager, deployment, total, options);
+    if (!earlier.finished) return earlier;
+  }
   const namespaces = [...new Set(template.resources.map(({ type }) => type.split('/')[0]!))];
   for (const namespace of await manager.registerProviders(namespaces)) onEvent({ kind: 'registered', namespace });
   const parameters = { keyVaultPolicies: await manager.vaultPolicies(azureNames(plan).keyVault) };
   const body = armTemplate(template);
-  const refused = await manager.validate(deployment, body, parameters);
+  const refused =
+    (await manager.validate(deployment, body, parameters)) ?? (await manager.start(deployment, body, parameters));
   if (refused) throw tell(problemsOf(refused, options), `resource group ${resourceGroup}`, options);
-  await manager.start(deployment, body, parameters);
   return follow(manager, deployment, total, options);
 }
 
@@ -89,7 +95,7 @@ async function follow(manager: Manager, deployment: string, total: number, optio
       }
       const resources = [...made.values()];
       if (state === 'Succeeded') return { finished: true, deployment, resources };
-      if (OVER[state]) {
+      if (OVER.has(state)) {
         const failed = operations.filter((each) => each.state === 'Failed');
         const problems = failed.flatMap((each) =>
           innermost(each.error ?? {}).map((inner) => resourceProblem(each.type, shownName(each.id), inner, options)),

@@ -51,11 +51,17 @@ export interface Manager {
   /** What is wrong with it before anything is made; undefined: nothing that Azure sees. */
   validate(deployment: string, template: ArmTemplate, parameters: Parameters): Promise<AzureError | undefined>;
   whatIf(deployment: string, template: ArmTemplate, parameters: Parameters): Promise<readonly PlannedChange[]>;
-  start(deployment: string, template: ArmTemplate, parameters: Parameters): Promise<void>;
+  /** Whether a deployment of that name is going on. */
+  isActive(deployment: string): Promise<boolean>;
+  /** What Azure has against it; undefined: it is going on. */
+  start(deployment: string, template: ArmTemplate, parameters: Parameters): Promise<AzureError | undefined>;
   /** Accepted, Running, Succeeded, Failed, Canceled and others. */
   state(deployment: string): Promise<{ readonly state: string; readonly error?: AzureError }>;
   operations(deployment: string): Promise<readonly ResourceOperation[]>;
 }
+
+/** How a deployment ends. */
+export const OVER: ReadonlySet<string> = new Set(['Succeeded', 'Failed', 'Canceled']);
 
 export type Parameters = Readonly<Record<string, unknown>>;
 
@@ -171,11 +177,23 @@ export function openManager(options: ManagerOptions): Manager {
         properties: delta.filter((each) => each.propertyChangeType !== 'NoEffect').map(({ path }) => path),
       }));
     },
+    isActive: async (deployment) => {
+      try {
+        const { properties: found } = await deployments.get(group, deployment, within());
+        return !OVER.has(found?.provisioningState ?? '');
+      } catch (error) {
+        if (statusOf(error) === 404) return false;
+        throw explainAzure(`deployment ${deployment}`, error);
+      }
+    },
     start: async (deployment, template, parameters) => {
-      const body = { properties: properties(template, parameters) };
-      await explained(`deployment ${deployment}`, () =>
-        deployments.createOrUpdate(group, deployment, body, within()).submitted(),
-      );
+      try {
+        const body = { properties: properties(template, parameters) };
+        await deployments.createOrUpdate(group, deployment, body, within()).submitted();
+        return undefined;
+      } catch (error) {
+        return refusal(error) ?? raise(`deployment ${deployment}`, error);
+      }
     },
     state: async (deployment) => {
       const { properties: found } = await explained(`deployment ${deployment}`, () =>
