@@ -288,20 +288,21 @@ const described = ({ name, state, done }: DeploymentState) => ({
   },
 });
 
-/** Makes what is ready; ends the deployment when nothing is any more. */
+/** Makes what is ready; ends the deployment at the look at which nothing is any more. */
 function advance(deployment: DeploymentState, target: Target): void {
   const { planned, done, body } = deployment;
   if (deployment.state === 'Succeeded' || deployment.state === 'Failed') return;
   deployment.state = 'Running';
   const finished = (id: string) => [...done].some(([each, problem]) => same(each, id) && problem === undefined);
+  const nextReady = () => planned.findLast(({ id, dependsOn }) => !done.has(id) && dependsOn.every(finished));
+  if (!nextReady()) {
+    deployment.state =
+      done.size === planned.length && [...done.values()].every((each) => !each) ? 'Succeeded' : 'Failed';
+    return;
+  }
   for (let count = 0; count < AT_A_TIME; count++) {
-    const ready = planned.findLast(({ id, dependsOn }) => !done.has(id) && dependsOn.every(finished));
-    if (!ready) {
-      deployment.state =
-        done.size === planned.length && [...done.values()].every((each) => !each) ? 'Succeeded' : 'Failed';
-      return;
-    }
-    done.set(ready.id, makeResource(ready, body, target));
+    const ready = nextReady();
+    if (ready) done.set(ready.id, makeResource(ready, body, target));
   }
 }
 
