@@ -105,6 +105,10 @@ test('an empty subscription becomes a workspace; a second run changes nothing an
   assert.match(changed, /Modify .*aml-fldemo\/silo0-01 +properties.properties.scaleSettings.maxNodeCount/);
   assert.match(changed, /Create .*aml-fldemo\/silo0-02/);
   assert.match(changed, /NoChange +Microsoft.Storage\/storageAccounts +stfldemosilo1/);
+
+  Object.assign(vault, { enableRbacAuthorization: true });
+  group.resources.get(of('Microsoft.KeyVault/vaults')[0]!.id.toLowerCase())!.value['properties'] = vault;
+  assert.match(await cli.fails(...PROVISION), /key vault kv-fldemo: .*RBAC.*--enable-rbac-authorization false/);
 });
 
 test('private networking is deployed in an order that its references allow', async (context) => {
