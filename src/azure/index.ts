@@ -10,3 +10,6 @@ export { followAzureRun } from './follow-job.ts';
 export { type JobIdentity, type PipelineJob, pipelineJob } from './pipeline-job.ts';
 export { componentVersionBody, jobBody, type WorkspaceAddress, workspaceParts } from './pipeline-job-rest.ts';
 export { pipelineJobYaml } from './pipeline-job-yaml.ts';
+export { type DeployEvent, deploymentName, deployPlan, whatIfPlan } from './provision/deploy.ts';
+export { provisionFiles } from './provision/files.ts';
+export { type AzureNames, azureNames, type PlanOptions, type ProvisionPlan, provisionPlan } from './provision/plan.ts';

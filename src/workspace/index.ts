@@ -44,4 +44,4 @@ export {
   type WorkspaceName,
   workspacePaths,
 } from './workspace.ts';
-export type { Compute, WorkspaceDescription } from './workspace-description.ts';
+export { type Compute, DEFAULT_REGIONS, type WorkspaceDescription } from './workspace-description.ts';

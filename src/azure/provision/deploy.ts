@@ -1,0 +1,189 @@
+/**
+ * @file Makes a plan on Azure: the resource group where there is none, then one deployment of the template, followed resource by resource. A
+ * second run finds what is there and changes only what is not as planned; nothing is ever deleted. Azure carries a deployment on by itself:
+ * whoever stops looking has not stopped it.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FedradError, fail } from '../../base/index.ts';
+import { armTemplate } from './arm-json.ts';
+import { azureNames, type ProvisionPlan } from './plan.ts';
+import { type AzureError, innermost, type ResourceProblem, resourceProblem } from './remedies.ts';
+import { type Manager, type ManagerOptions, OVER, openManager, type PlannedChange } from './resource-manager.ts';
+import { type PlannedResource, plannedResources, provisionTemplate } from './template.ts';
+
+export type DeployEvent =
+  | { readonly kind: 'group-made'; readonly region: string }
+  | { readonly kind: 'registered'; readonly namespace: string }
+  /** An earlier run's deployment goes on; it is followed to its end first. */
+  | { readonly kind: 'joined'; readonly deployment: string }
+  | {
+      readonly kind: 'resource';
+      readonly type: string;
+      readonly name: string;
+      readonly done: number;
+      readonly total: number;
+    }
+  | { readonly kind: 'problem'; readonly problem: ResourceProblem }
+  /** Azure could not be asked; it is asked again. */
+  | { readonly kind: 'patience'; readonly error: FedradError };
+
+export interface DeployOptions extends ManagerOptions {
+  readonly plan: ProvisionPlan;
+  readonly onEvent: (event: DeployEvent) => void;
+  /** Ends the looking, not the deployment. */
+  readonly signal: AbortSignal;
+}
+
+export interface Deployed {
+  /** False where `signal` ended the looking. */
+  readonly finished: boolean;
+  readonly deployment: string;
+  /** What Azure reported as made or found as planned. */
+  readonly resources: readonly PlannedResource[];
+}
+
+const FIRST_LOOK_MS = 1_000;
+const LONGEST_MS = 2 * 3_600_000;
+const PROBLEMS_IN_A_ROW = 10;
+
+/** One for each base name: two runs at once are refused by Azure instead of getting in each other's way. */
+export const deploymentName = ({ baseName }: ProvisionPlan): string => `fedrad-${baseName}`;
+
+/** @throws FedradError where Azure refuses the plan or a resource fails; each has been told as an event before */
+export async function deployPlan(options: DeployOptions): Promise<Deployed> {
+  const { plan, onEvent, resourceGroup } = options;
+  const manager = openManager(options);
+  const template = provisionTemplate(plan);
+  const deployment = deploymentName(plan);
+  const total = template.resources.length;
+  if ((await manager.groupRegion()) === undefined) {
+    await manager.makeGroup(plan.orchestratorRegion);
+    onEvent({ kind: 'group-made', region: plan.orchestratorRegion });
+  }
+  if (await manager.isActive(deployment)) {
+    onEvent({ kind: 'joined', deployment });
+    const earlier = await follow(manager, deployment, total, options);
+    if (!earlier.finished) return earlier;
+  }
+  const namespaces = [...new Set(template.resources.map(({ type }) => type.split('/')[0]!))];
+  for (const namespace of await manager.registerProviders(namespaces)) onEvent({ kind: 'registered', namespace });
+  const parameters = { keyVaultPolicies: await manager.vaultPolicies(azureNames(plan).keyVault) };
+  const body = armTemplate(template);
+  const refused =
+    (await manager.validate(deployment, body, parameters)) ?? (await manager.start(deployment, body, parameters));
+  if (refused) throw tell(problemsOf(refused, options), `resource group ${resourceGroup}`, options);
+  return follow(manager, deployment, total, options);
+}
+
+async function follow(manager: Manager, deployment: string, total: number, options: DeployOptions): Promise<Deployed> {
+  const { signal, onEvent, lookMs = 5_000 } = options;
+  const made = new Map<string, PlannedResource>();
+  const end = performance.now() + LONGEST_MS;
+  let failures = 0;
+  let pauseMs = Math.min(FIRST_LOOK_MS, lookMs);
+  for (;;) {
+    try {
+      // The state first: operations read after it are complete once it is over.
+      const { state, error } = await manager.state(deployment);
+      const operations = await manager.operations(deployment);
+      failures = 0;
+      for (const { id, type, state: each } of operations) {
+        if (each !== 'Succeeded' || made.has(id)) continue;
+        const resource = { type, name: shownName(id) };
+        made.set(id, resource);
+        onEvent({ kind: 'resource', ...resource, done: made.size, total });
+      }
+      const resources = [...made.values()];
+      if (state === 'Succeeded') return { finished: true, deployment, resources };
+      if (OVER.has(state)) {
+        const failed = operations.filter((each) => each.state === 'Failed');
+        const problems = failed.flatMap((each) =>
+          innermost(each.error ?? {}).map((inner) => resourceProblem(each.type, shownName(each.id), inner, options)),
+        );
+        const found = problems.length > 0 ? problems : problemsOf(error ?? { code: state }, options);
+        throw tell(found, `deployment ${deployment}`, options);
+      }
+      if (signal.aborted) return { finished: false, deployment, resources };
+    } catch (error) {
+      const again = error instanceof FedradError && !(error instanceof Over) && !/sign-in/.test(error.problem);
+      failures += 1;
+      if (!again || failures >= PROBLEMS_IN_A_ROW) throw error;
+      onEvent({ kind: 'patience', error });
+    }
+    if (performance.now() > end)
+      fail(`deployment ${deployment}`, 'it is not over after two hours', 'look at it in the portal; run this again');
+    await sleep(pauseMs, undefined, { signal }).catch(() => {});
+    pauseMs = Math.min(lookMs, pauseMs * 1.3);
+  }
+}
+
+/** The deployment itself is over; asking again would say the same. */
+class Over extends FedradError {}
+
+/** Tells each problem; gives the error that ends the command. */
+function tell(problems: readonly ResourceProblem[], where: string, { onEvent }: DeployOptions): FedradError {
+  for (const problem of problems) onEvent({ kind: 'problem', problem });
+  const [first] = problems;
+  const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`;
+  return new Over({
+    where,
+    problem: `Azure would not make all of it, ${count}: ${first?.name || where}: ${first?.code}`,
+    remedy: first?.remedy ?? 'run this again',
+  });
+}
+
+/** Of an error that no operation tells: its target is the resource, where it has one. */
+const problemsOf = (error: AzureError, options: DeployOptions): ResourceProblem[] =>
+  innermost(error).map((inner) => {
+    const { type, name } = resourceNamed(inner.target ?? '') ?? resourceNamed(inner.message ?? '') ?? NOTHING;
+    return resourceProblem(type, name, inner, options);
+  });
+
+const NOTHING: PlannedResource = { type: '', name: '' };
+
+/** The resource of an id, or of one inside a sentence. */
+function resourceNamed(text: string): PlannedResource | undefined {
+  const id = /\/subscriptions\/[^\s'"]+\/providers\/[^\s'"]+/.exec(text)?.[0];
+  if (id !== undefined) {
+    const [, namespace, ...rest] = id.slice(id.lastIndexOf('/providers/')).split('/').slice(1);
+    return { type: [namespace, ...rest.filter((_, index) => index % 2 === 0)].join('/'), name: shownName(id) };
+  }
+  return undefined;
+}
+
+/** The names in an id, by slashes; a role assignment, whose name says nothing, by what it is on. */
+export function shownName(id: string): string {
+  const parts = id.split('/providers/');
+  const names = (part: string | undefined): string =>
+    (part ?? '')
+      .split('/')
+      .slice(2)
+      .filter((_, index) => index % 2 === 0)
+      .join('/');
+  const last = parts.at(-1) ?? '';
+  return /^Microsoft\.Authorization\//i.test(last) ? `role on ${names(parts.at(-2))}` : names(last);
+}
+
+export interface WhatIf {
+  /** False: the group would be made first, and everything in it. */
+  readonly groupExists: boolean;
+  readonly changes: readonly (PlannedResource & Omit<PlannedChange, 'id'>)[];
+}
+
+/** What a deployment would change; makes nothing. */
+export async function whatIfPlan(options: Omit<DeployOptions, 'onEvent' | 'signal'>): Promise<WhatIf> {
+  const { plan } = options;
+  const manager = openManager(options);
+  const template = provisionTemplate(plan);
+  // Azure compares inside a group only; in a new one there is nothing to compare with.
+  if ((await manager.groupRegion()) === undefined) {
+    const changes = plannedResources(template).map((each) => ({ ...each, change: 'Create', properties: [] }));
+    return { groupExists: false, changes };
+  }
+  const parameters = { keyVaultPolicies: await manager.vaultPolicies(azureNames(plan).keyVault) };
+  const found = await manager.whatIf(deploymentName(plan), armTemplate(template), parameters);
+  return {
+    groupExists: true,
+    changes: found.map(({ id, ...change }) => ({ ...(resourceNamed(id) ?? { type: '', name: id }), ...change })),
+  };
+}
