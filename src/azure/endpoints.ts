@@ -1,6 +1,7 @@
 /**
  * @file Where Azure is: the public cloud, or what `FEDRAD_AZURE_ENDPOINTS` says (sovereign clouds, and a stand-in in tests). It holds
- * JSON: `{"resourceManager": "https://…", "blob": {"<account>": "https://…"}}`; what it leaves out is the public cloud's.
+ * JSON: `{"resourceManager": "https://…", "blob": {"<account>": "https://…"}, "vault": {"<name>": "https://…"}}`; what it leaves out is the public
+ * cloud's.
  */
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
@@ -11,6 +12,8 @@ const endpointsSchema = z.strictObject({
   resourceManager: z.url().default('https://management.azure.com'),
   /** By storage account. */
   blob: z.record(z.string(), z.url()).default({}),
+  /** By key vault, in lower case. */
+  vault: z.record(z.string().lowercase(), z.url({ protocol: /^https$/ })).default({}),
 });
 
 export interface AzureEndpoints {
@@ -18,13 +21,27 @@ export interface AzureEndpoints {
   readonly resourceManager: string;
   /** Base URL of a storage account's blobs. */
   readonly blobUrl: (account: string) => string;
+  readonly vault: (name: string) => VaultAddress;
+}
+
+export interface VaultAddress {
+  readonly url: string;
+  /** Named by hand: its sign-in challenge may be for a resource of another host. */
+  readonly elsewhere: boolean;
 }
 
 export function azureEndpoints(environment: NodeJS.ProcessEnv = process.env): AzureEndpoints {
   const checked = endpointsSchema.safeParse(parsed(environment[VARIABLE] || '{}'));
   if (!checked.success) return fail(VARIABLE, z.prettifyError(checked.error), 'see docs/azure.md');
-  const { resourceManager, blob } = checked.data;
-  return { resourceManager, blobUrl: (account) => blob[account] ?? `https://${account}.blob.core.windows.net` };
+  const { resourceManager, blob, vault } = checked.data;
+  return {
+    resourceManager,
+    blobUrl: (account) => blob[account] ?? `https://${account}.blob.core.windows.net`,
+    vault: (name) => {
+      const url = vault[name.toLowerCase()];
+      return { url: url ?? `https://${name}.vault.azure.net`, elsewhere: url !== undefined };
+    },
+  };
 }
 
 function parsed(text: string): unknown {

@@ -1,5 +1,8 @@
 /** What the other rooms may use of azure. */
+export { azureAccount } from './azure-account.ts';
 export { type AzureRun, readAzureRun, recordAzureRun, syncAzureRun } from './azure-runs.ts';
+export { openAzureVault } from './azure-vault.ts';
+export { AZURE_SECRET_PERMISSIONS, setAzurePolicy } from './azure-vault-policy.ts';
 export { type AzureMl, openAzureMl } from './azureml-client.ts';
 export { azureCredential } from './credential.ts';
 export { type AzureEndpoints, azureEndpoints } from './endpoints.ts';

@@ -162,7 +162,7 @@ function componentOf(
   const command =
     secrets === ''
       ? `fedrad-step ${step}`
-      : `fedrad keyvault lend --vault-name '\${{inputs.${VAULT_PORT}}}' ${secrets} -- ${step}`;
+      : `fedrad keyvault lend --vault-name '\${{inputs.${VAULT_PORT}}}' ${secrets} -- fedrad-step ${step} --attached`;
   const content = {
     name,
     displayName: spec.description,

@@ -1,8 +1,9 @@
-/** @file `fedrad account show`: who is signed in. */
-import type { Command } from 'commander';
+/** @file `fedrad account show`: who is signed in, in this home or to Azure. */
+import { type Command, Option } from 'commander';
 import { fail } from '../base/index.ts';
-import { signedInUser } from '../workspace/index.ts';
+import { signedInUser, type User } from '../workspace/index.ts';
 import { homeOf, printJson } from './context.ts';
+import type { VaultTarget } from './keyvault-open.ts';
 
 export function addAccountCommands(root: Command): void {
   root
@@ -11,14 +12,26 @@ export function addAccountCommands(root: Command): void {
     .addHelpText('after', '\nExample:\n  fedrad account show')
     .command('show')
     .description('show the signed-in user; its id is the object id that key vault policies name')
+    .addOption(
+      new Option('--target <where>', 'whose user: of this home, or of the sign-in to Azure (az login)')
+        .choices(['local', 'azure'])
+        .default('local'),
+    )
     .option('--query <field>', 'print one field only: id or displayName')
     .option('--json', 'print as JSON (the default)')
-    .addHelpText('after', '\nExample:\n  fedrad account show --query id')
-    .action(async ({ query }: { query?: string }, command: Command) => {
-      const user = await signedInUser(homeOf(command));
-      if (query === undefined) return printJson(user);
-      if (query !== 'id' && query !== 'displayName')
+    .addHelpText(
+      'after',
+      '\nExample:\n  fedrad account show --query id\n  fedrad account show --query id --target azure',
+    )
+    .action(async ({ query, target }: { query?: string; target: VaultTarget }, command: Command) => {
+      if (query !== undefined && query !== 'id' && query !== 'displayName')
         return fail('--query', `no field "${query}"`, 'use id or displayName');
-      return printJson(user[query]);
+      const user = target === 'azure' ? await azureUser() : await signedInUser(homeOf(command));
+      return printJson(query === undefined ? user : user[query]);
     });
+}
+
+async function azureUser(): Promise<User> {
+  const azure = await import('../azure/index.ts');
+  return azure.azureAccount(azure.azureCredential(), azure.azureEndpoints().resourceManager);
 }

@@ -16,6 +16,8 @@ export {
 export { type FileLock, isHeld, tryLock, waitForLock } from './file-lock.ts';
 export { homeFolder, homePaths, prepareHome } from './home.ts';
 export {
+  checkSecretName,
+  checkSecretValue,
   type KeyVault,
   SECRET_PERMISSIONS,
   type SecretPermission,
@@ -40,6 +42,8 @@ export {
   hasWorkspaces,
   openVault,
   openWorkspace,
+  vaultName,
+  vaultNames,
   type Workspace,
   type WorkspaceName,
   workspacePaths,

@@ -80,11 +80,20 @@ export async function openWorkspace(home: string, name: WorkspaceName = {}): Pro
   };
 }
 
+/** The name in a vault's URL, `https://<name>.vault.azure.net`; a name is itself. */
+export const vaultName = (nameOrUrl: string): string =>
+  /^https:\/\/([^./]+)\.vault\.azure\.net\/?$/i.exec(nameOrUrl)?.[1] ?? nameOrUrl;
+
+const vaults = async (home: string): Promise<ReadonlyMap<string, WorkspaceDescription>> =>
+  new Map([...(await readDescriptions(home)).values()].map((each) => [each.keyVault, each]));
+
+/** Names of this home's key vaults. */
+export const vaultNames = async (home: string): Promise<readonly string[]> => [...(await vaults(home)).keys()];
+
 /** Opens a key vault of this home by its name or its URL, `https://<name>.vault.azure.net`. */
 export async function openVault(home: string, nameOrUrl: string): Promise<KeyVault> {
-  const name = /^https:\/\/([^./]+)\.vault\.azure\.net\/?$/i.exec(nameOrUrl)?.[1] ?? nameOrUrl;
-  const byVault = new Map([...(await readDescriptions(home)).values()].map((each) => [each.keyVault, each]));
-  const { workspaceName, keyVault } = findNamed(byVault, name, {
+  const byVault = await vaults(home);
+  const { workspaceName, keyVault } = findNamed(byVault, vaultName(nameOrUrl), {
     where: 'key vault',
     kind: 'key vault',
     remedy: byVault.size === 0 ? 'fedrad provision' : 'fedrad workspace show',

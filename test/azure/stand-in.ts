@@ -27,6 +27,8 @@ export interface ApiRequest {
   readonly headers: IncomingHttpHeaders;
   readonly body: unknown;
   readonly caller: Caller;
+  /** What the caller's token is for. */
+  readonly audience: string;
 }
 
 export interface ApiReply {
@@ -35,8 +37,12 @@ export interface ApiReply {
   readonly body?: unknown;
 }
 
-/** undefined: not mine. */
-export type Api = (request: ApiRequest) => Promise<ApiReply | undefined>;
+export interface Api {
+  /** undefined: not mine. */
+  (request: ApiRequest): Promise<ApiReply | undefined>;
+  /** Its own words for a call without an accepted token; undefined: not mine. */
+  readonly unsigned?: (request: Pick<ApiRequest, 'method' | 'path' | 'headers' | 'body'>) => ApiReply | undefined;
+}
 
 /** What goes wrong, so many times, for the calls that match. */
 export interface Fault {
@@ -50,6 +56,8 @@ export interface StandIn {
   readonly faults: Fault[];
   /** Method and path of every call that an API answered. */
   readonly calls: string[];
+  /** Another host and port where it listens. */
+  anotherUrl(): Promise<string>;
   /** A certificate and key that clients trust, for servers beside this one. */
   readonly certificate: { readonly cert: string; readonly key: string };
   /** Of child processes: the sign-in, the authority to trust, where Azure is. */
@@ -57,7 +65,7 @@ export interface StandIn {
 }
 
 export const TENANT = '11111111-1111-1111-1111-111111111111';
-const CALLER: Caller = { objectId: '22222222-2222-2222-2222-222222222222', kind: 'servicePrincipal' };
+export const CALLER: Caller = { objectId: '22222222-2222-2222-2222-222222222222', kind: 'servicePrincipal' };
 const SECRET = 'stand-in-secret';
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
@@ -76,15 +84,18 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
   setDefaultCACertificates([...getCACertificates('default'), authority.certificate]);
   const faults: Fault[] = [];
   const calls: string[] = [];
-  const https = createServer({ cert: server.certificate, key: server.key }, (request, response) => {
-    answer(request)
-      .catch((error: unknown) => reply(500, { error: { code: 'StandInDefect', message: String(error) } }))
-      .then(({ status, headers = {}, body }) => send(response, status, headers, body))
-      .catch(() => response.destroy());
-  });
-  await new Promise<void>((resolve) => https.listen(0, '127.0.0.1', resolve));
-  context.after(() => new Promise<void>((resolve) => https.close(() => resolve()).closeAllConnections()));
-  const url = `https://localhost:${(https.address() as AddressInfo).port}`;
+  const listen = async (): Promise<string> => {
+    const https = createServer({ cert: server.certificate, key: server.key }, (request, response) => {
+      answer(request)
+        .catch((error: unknown) => reply(500, { error: { code: 'StandInDefect', message: String(error) } }))
+        .then(({ status, headers = {}, body }) => send(response, status, headers, body))
+        .catch(() => response.destroy());
+    });
+    await new Promise<void>((resolve) => https.listen(0, '127.0.0.1', resolve));
+    context.after(() => new Promise<void>((resolve) => https.close(() => resolve()).closeAllConnections()));
+    return `https://localhost:${(https.address() as AddressInfo).port}`;
+  };
+  const url = await listen();
 
   async function answer(request: IncomingMessage): Promise<ApiReply> {
     const { pathname: path, searchParams: query } = new URL(request.url ?? '/', url);
@@ -101,12 +112,16 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
         headers: { 'retry-after': '1' },
       };
     }
-    const problem = tokenProblem(request.headers.authorization);
-    if (problem !== undefined)
-      return reply(401, { error: { code: problem, message: 'The access token is not accepted.' } });
     const body = text === '' ? undefined : JSON.parse(text);
+    const { headers } = request;
+    const { problem, claims } = readToken(headers.authorization);
+    if (problem !== undefined) {
+      const own = apis.map((api) => api.unsigned?.({ method, path, headers, body })).find((each) => each !== undefined);
+      return own ?? reply(401, { error: { code: problem, message: 'The access token is not accepted.' } });
+    }
+    const caller = { objectId: claims.oid, kind: CALLER.kind };
     for (const api of apis) {
-      const answered = await api({ method, path, query, headers: request.headers, body, caller: CALLER });
+      const answered = await api({ method, path, query, headers, body, caller, audience: claims.aud });
       if (answered) return answered;
     }
     return reply(404, { error: { code: 'NotFound', message: `${method} ${path} is not in the stand-in` } });
@@ -123,6 +138,7 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
     url,
     faults,
     calls,
+    anotherUrl: listen,
     certificate: { cert: files.cert, key: files.key },
     environment: {
       AZURE_TENANT_ID: TENANT,
@@ -150,8 +166,8 @@ function token(form: URLSearchParams): ApiReply {
   return reply(200, { token_type: 'Bearer', expires_in: 3600, ext_expires_in: 3600, access_token: jwt });
 }
 
-/** A token for an hour. */
-export function accessToken(audience: string): string {
+/** A token for an hour, of the service principal that signs in or of another identity. */
+export function accessToken(audience: string, objectId = CALLER.objectId): string {
   const now = Math.floor(Date.now() / 1000);
   const claims = {
     aud: audience,
@@ -159,18 +175,26 @@ export function accessToken(audience: string): string {
     iat: now,
     nbf: now - 60,
     exp: now + 3600,
-    oid: CALLER.objectId,
+    oid: objectId,
     tid: TENANT,
+    app_displayname: 'stand-in',
   };
   const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   return `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}.${part('stand-in')}`;
 }
 
-function tokenProblem(header: string | undefined): string | undefined {
+interface Claims {
+  readonly oid: string;
+  readonly aud: string;
+  readonly exp: number;
+}
+
+function readToken(header: string | undefined): { problem?: string; claims: Claims } {
   const jwt = /^Bearer (.+)$/.exec(header ?? '')?.[1];
-  if (jwt === undefined) return 'AuthenticationFailed';
-  const claims = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString() || '{}') as { exp?: number };
-  return (claims.exp ?? 0) * 1000 > Date.now() ? undefined : 'ExpiredAuthenticationToken';
+  const text = Buffer.from(jwt?.split('.')[1] ?? '', 'base64url').toString() || '{}';
+  const claims = { oid: '', aud: '', exp: 0, ...(JSON.parse(text) as Partial<Claims>) };
+  if (jwt === undefined) return { problem: 'AuthenticationFailed', claims };
+  return claims.exp * 1000 > Date.now() ? { claims } : { problem: 'ExpiredAuthenticationToken', claims };
 }
 
 async function bodyOf(request: IncomingMessage): Promise<string> {

@@ -1,0 +1,97 @@
+/**
+ * @file Secrets of a key vault on Azure, by Microsoft's own client (Key Vault's data plane, 2026-04-01). Who asks is who is signed in: unlike a
+ * local vault, this one takes no identity. The client tries again where Azure says 429 or 5xx and honours Retry-After; each call has a
+ * deadline beside that. It never purges and never recovers; who may do what is azure-vault-policy.ts.
+ */
+import type { TokenCredential } from '@azure/identity';
+import { SecretClient } from '@azure/keyvault-secrets';
+import { fail } from '../base/index.ts';
+import { checkSecretName, checkSecretValue, Secret, type SecretProperties } from '../workspace/index.ts';
+import { explainVault, type VaultCall } from './azure-vault-errors.ts';
+import type { VaultAddress } from './endpoints.ts';
+
+export interface AzureVaultOptions {
+  readonly name: string;
+  readonly address: VaultAddress;
+  readonly credential: TokenCredential;
+  /** What to add where no vault answers: that there is none elsewhere either. */
+  readonly notHere?: string;
+}
+
+/** A local vault's methods for secrets, without the identity. */
+export interface AzureVault {
+  readonly name: string;
+  /** Sets a secret, new or not: a name of 1 to 127 of `0-9A-Za-z-`, whose case does not matter; a value up to 25 kB. */
+  setSecret(name: string, value: string): Promise<SecretProperties>;
+  getSecret(name: string): Promise<Secret>;
+  /** Names and times, never values, sorted by name; without those that Azure keeps for certificates. */
+  listSecrets(): Promise<readonly SecretProperties[]>;
+  /** The vault keeps it for the days of its soft delete; until then the name is not free. */
+  deleteSecret(name: string): Promise<void>;
+}
+
+const CALL_TIMEOUT_MS = 120_000;
+/** Milliseconds before the first new try, then twice as many each time. */
+const RETRY = { maxRetries: 3, retryDelayInMs: 500 };
+const MAX_SECRETS = 10_000;
+
+/** Asks Azure nothing yet. */
+export function openAzureVault({ name: vault, address, credential, notHere = '' }: AzureVaultOptions): AzureVault {
+  const client = new SecretClient(address.url, credential, {
+    retryOptions: RETRY,
+    // Everywhere else the challenge must be of the vault's own domain: a stranger's host gets no token.
+    disableChallengeResourceVerification: address.elsewhere,
+  });
+  const where = `key vault "${vault}"`;
+  const call = async <T>(what: VaultCall, ask: () => Promise<T>): Promise<T> => {
+    try {
+      return await ask();
+    } catch (error) {
+      throw explainVault({ vault, url: address.url, notHere, call: what }, error);
+    }
+  };
+  const within = () => ({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+
+  return {
+    name: vault,
+    setSecret: async (secret, value) => {
+      checkSecretName(secret, where);
+      checkSecretValue(value, `${where} secret "${secret}"`);
+      return call({ permission: 'set', secret }, async () =>
+        propertiesOf((await client.setSecret(secret, value, within())).properties),
+      );
+    },
+    getSecret: async (secret) => {
+      checkSecretName(secret, where);
+      const { value } = await call({ permission: 'get', secret }, () => client.getSecret(secret, within()));
+      return new Secret(value ?? fail(where, `the secret "${secret}" has no value`, 'set it again'));
+    },
+    listSecrets: () =>
+      call({ permission: 'list' }, async () => {
+        const secrets: SecretProperties[] = [];
+        for await (const each of client.listPropertiesOfSecrets(within())) {
+          if (each.certificateKeyId === undefined) secrets.push(propertiesOf(each));
+          if (secrets.length > MAX_SECRETS) fail(where, `it has more than ${MAX_SECRETS} secrets`, 'use the portal');
+        }
+        return secrets.sort((a, b) => (a.name < b.name ? -1 : 1));
+      }),
+    deleteSecret: async (secret) => {
+      checkSecretName(secret, where);
+      await call({ permission: 'delete', secret }, () => client.beginDeleteSecret(secret, within()));
+    },
+  };
+}
+
+const propertiesOf = ({
+  name,
+  createdOn,
+  updatedOn,
+}: {
+  name: string;
+  createdOn?: Date;
+  updatedOn?: Date;
+}): SecretProperties => ({
+  name,
+  createdAt: createdOn?.toISOString() ?? '',
+  updatedAt: updatedOn?.toISOString() ?? '',
+});
