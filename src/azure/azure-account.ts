@@ -8,7 +8,7 @@ import { fail } from '../base/index.ts';
 import { explainAzure } from './errors.ts';
 
 const claimsSchema = z.object({
-  oid: z.uuid(),
+  oid: z.guid(),
   name: z.string().optional(),
   unique_name: z.string().optional(),
   app_displayname: z.string().optional(),

@@ -3,6 +3,7 @@
  * policy), ForbiddenByRbac (no role), ForbiddenByFirewall and ForbiddenByConnection (not from this network); who was refused and what on
  * are in its sentence (https://learn.microsoft.com/azure/key-vault/general/rest-error-codes). A value is in no answer of an error.
  */
+import { z } from 'zod';
 import { FedradError } from '../base/index.ts';
 import type { SecretPermission } from '../workspace/index.ts';
 import { explainAzure } from './errors.ts';
@@ -17,12 +18,14 @@ interface Asked {
   readonly url: string;
   readonly notHere: string;
   readonly call: VaultCall;
+  /** What the vault answered; empty where it did not. */
+  readonly body: string;
 }
 
 /** The host's name is not known, or not now. */
 const NO_HOST: ReadonlySet<unknown> = new Set(['ENOTFOUND', 'EAI_AGAIN', 'ENODATA', 'EAI_NODATA']);
 
-export function explainVault({ vault, url, notHere, call }: Asked, error: unknown): FedradError {
+export function explainVault({ vault, url, notHere, call, body }: Asked, error: unknown): FedradError {
   const where = `key vault "${vault}"`;
   const told = (problem: string, remedy: string) => new FedradError({ where, problem, remedy, cause: error });
   if (NO_HOST.has((error as { code?: unknown } | null)?.code))
@@ -30,7 +33,7 @@ export function explainVault({ vault, url, notHere, call }: Asked, error: unknow
       `none answers at ${new URL(url).host}${notHere}`,
       'fedrad workspace show for those here, az keyvault list for those on Azure',
     );
-  const { status, inner, message } = answerOf(error);
+  const { status, inner, message } = answerOf(error, body);
   const oid = /\boid=([0-9a-f-]{36})/i.exec(message)?.[1];
   if (status === 403) {
     const who = oid ?? 'the signed-in identity';
@@ -69,11 +72,21 @@ export const WRITER = 'Key Vault Secrets Officer';
 export const assignRole = (role: string, objectId: string, scope: string): string =>
   `az role assignment create --role "${role}" --assignee ${objectId} --scope ${scope}`;
 
-function answerOf(error: unknown): { status: number | undefined; inner: string; message: string } {
-  const { statusCode, details } = (typeof error === 'object' && error !== null ? error : {}) as {
-    statusCode?: number;
-    details?: { error?: { code?: string; message?: string; innerError?: { code?: string } } };
-  };
-  const { message = '', innerError } = details?.error ?? {};
-  return { status: statusCode, inner: innerError?.code ?? '', message };
+const bodySchema = z.object({
+  error: z.object({ message: z.string().default(''), innererror: z.object({ code: z.string() }).nullish() }),
+});
+
+function answerOf(error: unknown, body: string): { status: number | undefined; inner: string; message: string } {
+  const { statusCode: status } = (typeof error === 'object' && error !== null ? error : {}) as { statusCode?: number };
+  const { message = '', innererror } = bodySchema.safeParse(parsed(body)).data?.error ?? {};
+  return { status, inner: innererror?.code ?? '', message };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not the vault's own words, a proxy's perhaps.
+    return undefined;
+  }
 }

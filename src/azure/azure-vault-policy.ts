@@ -41,7 +41,7 @@ const CALL_TIMEOUT_MS = 120_000;
 export async function setAzurePolicy(options: AzurePolicyOptions): Promise<AzurePolicy> {
   const { credential, subscriptionId, resourceManager, vault: name } = options;
   const where = `key vault "${name}"`;
-  const objectId = z.uuid().safeParse(options.objectId).success
+  const objectId = z.guid().safeParse(options.objectId).success
     ? options.objectId.toLowerCase()
     : fail(where, `expected an object id (a UUID), got ${JSON.stringify(options.objectId)}`, WHO_AM_I);
   if (!z.guid().safeParse(subscriptionId).success)

@@ -33,6 +33,7 @@ export interface AzureVault {
 const CALL_TIMEOUT_MS = 120_000;
 /** Milliseconds before the first new try, then twice as many each time. */
 const RETRY = { maxRetries: 3, retryDelayInMs: 500 };
+type OperationOptions = NonNullable<Parameters<SecretClient['getSecret']>[1]>;
 const MAX_SECRETS = 10_000;
 
 /** Asks Azure nothing yet. */
@@ -43,33 +44,37 @@ export function openAzureVault({ name: vault, address, credential, notHere = '' 
     disableChallengeResourceVerification: address.elsewhere,
   });
   const where = `key vault "${vault}"`;
-  const call = async <T>(what: VaultCall, ask: () => Promise<T>): Promise<T> => {
+  const call = async <T>(what: VaultCall, ask: (options: OperationOptions) => Promise<T>): Promise<T> => {
+    let body = '';
+    // The client's own error of a list leaves out what the vault said.
+    const onResponse: OperationOptions['onResponse'] = ({ status, bodyAsText }) => {
+      if (status >= 400) body = bodyAsText ?? '';
+    };
     try {
-      return await ask();
+      return await ask({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS), onResponse });
     } catch (error) {
-      throw explainVault({ vault, url: address.url, notHere, call: what }, error);
+      throw explainVault({ vault, url: address.url, notHere, call: what, body }, error);
     }
   };
-  const within = () => ({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
 
   return {
     name: vault,
     setSecret: async (secret, value) => {
       checkSecretName(secret, where);
       checkSecretValue(value, `${where} secret "${secret}"`);
-      return call({ permission: 'set', secret }, async () =>
-        propertiesOf((await client.setSecret(secret, value, within())).properties),
+      return call({ permission: 'set', secret }, async (options) =>
+        propertiesOf((await client.setSecret(secret, value, options)).properties),
       );
     },
     getSecret: async (secret) => {
       checkSecretName(secret, where);
-      const { value } = await call({ permission: 'get', secret }, () => client.getSecret(secret, within()));
+      const { value } = await call({ permission: 'get', secret }, (options) => client.getSecret(secret, options));
       return new Secret(value ?? fail(where, `the secret "${secret}" has no value`, 'set it again'));
     },
     listSecrets: () =>
-      call({ permission: 'list' }, async () => {
+      call({ permission: 'list' }, async (options) => {
         const secrets: SecretProperties[] = [];
-        for await (const each of client.listPropertiesOfSecrets(within())) {
+        for await (const each of client.listPropertiesOfSecrets(options)) {
           if (each.certificateKeyId === undefined) secrets.push(propertiesOf(each));
           if (secrets.length > MAX_SECRETS) fail(where, `it has more than ${MAX_SECRETS} secrets`, 'use the portal');
         }
@@ -77,7 +82,7 @@ export function openAzureVault({ name: vault, address, credential, notHere = '' 
       }),
     deleteSecret: async (secret) => {
       checkSecretName(secret, where);
-      await call({ permission: 'delete', secret }, () => client.beginDeleteSecret(secret, within()));
+      await call({ permission: 'delete', secret }, (options) => client.beginDeleteSecret(secret, options));
     },
   };
 }

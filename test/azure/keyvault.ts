@@ -224,7 +224,10 @@ const deletedBundle = (vault: VaultState, secret: SecretState) => ({
 const idOf = ({ subscription, group, name }: VaultState): string =>
   `/subscriptions/${subscription}/resourceGroups/${group}/providers/Microsoft.KeyVault/vaults/${name}`;
 
-const SECRETS = z.enum(['all', 'get', 'list', 'set', 'delete', 'backup', 'restore', 'recover', 'purge']);
+const SECRETS = z
+  .string()
+  .toLowerCase()
+  .pipe(z.enum(['all', 'get', 'list', 'set', 'delete', 'backup', 'restore', 'recover', 'purge']));
 const policiesSchema = z.strictObject({
   properties: z.strictObject({
     accessPolicies: z.array(

@@ -27,7 +27,11 @@ import {
 import { jobRun } from './mlflow.ts';
 
 const STEP_TIMEOUT_MS = 120_000;
-const stepProgram = join(dirname(program), 'fedrad-step.js');
+/** Of the environment's image. */
+const PROGRAMS: ReadonlyMap<string | undefined, string> = new Map([
+  ['fedrad', program],
+  ['fedrad-step', join(dirname(program), 'fedrad-step.js')],
+]);
 /** Holds the logs, as the workspace's own storage does. */
 export const LOG_STORE = { account: 'workspacestore', container: 'azureml' };
 
@@ -107,15 +111,18 @@ async function executeStep(
   }
   // The container's own /tmp.
   const words = commandWords(spec, values).map((word) => (word === '/tmp/fedrad' ? join(folder, 'tmp') : word));
-  if (words[0] !== 'fedrad-step') throw new Error(`the environment has no program ${words[0]}`);
+  const file = PROGRAMS.get(words[0]);
+  if (file === undefined) throw new Error(`the environment has no program ${words[0]}`);
   const run = state.tracking && jobRun(state.tracking.mlflow, own.runId, job.body.properties.experimentName);
+  const signIn = state.signIn?.(node.computeId.split('/').at(-1)!);
   const environment = run && {
+    ...signIn,
     ...state.tracking?.environment,
     MLFLOW_RUN_ID: run.id,
     MLFLOW_EXPERIMENT_ID: run.experimentId,
     MLFLOW_EXPERIMENT_NAME: job.body.properties.experimentName,
   };
-  const { code, output } = await runProcess(words.slice(1), environment, job.cancel.signal);
+  const { code, output } = await runProcess([file, ...words.slice(1)], environment ?? signIn, job.cancel.signal);
   if (run) run.status = code === 0 ? 'FINISHED' : 'FAILED';
   const log = containerOf(state, LOG_STORE).getBlockBlobClient(`ExperimentRun/dcid.${own.runId}/user_logs/std_log.txt`);
   await log.upload(output, Buffer.byteLength(output));
@@ -157,8 +164,8 @@ function runProcess(
   signal: AbortSignal,
 ): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [stepProgram, ...args], {
-      // A step on Azure has nobody's sign-in.
+    const child = spawn(process.execPath, args, {
+      // A step on Azure has no user's sign-in.
       env: { PATH: process.env['PATH'] ?? '', ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
       signal: AbortSignal.any([signal, AbortSignal.timeout(STEP_TIMEOUT_MS)]),

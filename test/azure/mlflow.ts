@@ -270,7 +270,9 @@ export async function startMlflow(context: Cleanup, authorization?: string): Pro
     }
     const body: unknown = text === '' ? undefined : JSON.parse(text);
     const caller = { objectId: 'anybody', kind: 'user' as const };
-    const reply = (await api({ method, path, query, headers: request.headers, body, caller })) ?? { status: 404 };
+    const reply = (await api({ method, path, query, headers: request.headers, body, caller, audience: '' })) ?? {
+      status: 404,
+    };
     if (fault?.fault === 'drop-after') return void response.destroy();
     response.writeHead(reply.status, { 'content-type': 'application/json' }).end(JSON.stringify(reply.body ?? {}));
   }

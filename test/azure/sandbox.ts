@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { packageVersion } from '../../src/cli/package-version.ts';
 import type { Cleanup } from '../hospitals/tool.ts';
 import { startAzurite } from './azurite.ts';
+import { keyVaultApi, newVault, policyFor, type VaultState } from './keyvault.ts';
 import { type MachineLearning, machineLearningApi, type WorkspaceState } from './machine-learning.ts';
 import { containerOf, LOG_STORE } from './machine-learning-executor.ts';
+import { startManagedIdentities } from './managed-identity.ts';
 import { mlflowApi, newMlflow } from './mlflow.ts';
 import { accessToken, type StandIn, startStandIn } from './stand-in.ts';
 
@@ -20,6 +22,8 @@ export interface Sandbox {
   readonly standIn: StandIn;
   readonly machineLearning: MachineLearning;
   readonly workspace: WorkspaceState;
+  /** Whose secrets the silos' computes may read. */
+  readonly vault: VaultState;
   /** Of fedrad's processes. */
   readonly environment: Record<string, string>;
 }
@@ -47,11 +51,27 @@ export async function startSandbox(context: Cleanup): Promise<Sandbox> {
     jobs: new Map(),
   };
   const id = `/subscriptions/${SUBSCRIPTION}/resourceGroups/rg-fldemo/providers/Microsoft.MachineLearningServices/workspaces/aml-fldemo`;
+  const place = { name: 'kv-fldemo', subscription: SUBSCRIPTION, group: 'rg-fldemo' };
+  const vault = newVault({ ...place, url: await standIn.anotherUrl() });
+  const identities = await startManagedIdentities(context, [...workspace.computes.keys()]);
+  for (const [compute, objectId] of identities.objectIds)
+    if (compute.startsWith('silo')) vault.policies.push(policyFor(objectId, 'get', 'list'));
+  const endpoints = {
+    resourceManager: standIn.url,
+    blob: Object.fromEntries(accounts.map((account) => [account, azurite.blobUrl(account)])),
+    vault: { [vault.name]: vault.url },
+  };
   const machineLearning = {
     workspaces: new Map([[id, workspace]]),
     subscriptions: new Set([SUBSCRIPTION]),
     azurite,
     folder,
+    signIn: (compute) => ({
+      ...identities.environment(compute),
+      AZURE_AUTHORITY_HOST: standIn.url,
+      NODE_EXTRA_CA_CERTS: standIn.environment['NODE_EXTRA_CA_CERTS']!,
+      FEDRAD_AZURE_ENDPOINTS: JSON.stringify(endpoints),
+    }),
     tracking: {
       mlflow: newMlflow(),
       environment: {
@@ -63,14 +83,12 @@ export async function startSandbox(context: Cleanup): Promise<Sandbox> {
   } satisfies MachineLearning;
   for (const place of [...workspace.datastores.values(), LOG_STORE]) await containerOf(machineLearning, place).create();
   apis.push(machineLearningApi(machineLearning), mlflowApi(machineLearning.tracking.mlflow, `/mlflow/v1.0${id}`));
-  const endpoints = {
-    resourceManager: standIn.url,
-    blob: Object.fromEntries(accounts.map((account) => [account, azurite.blobUrl(account)])),
-  };
+  apis.push(keyVaultApi([vault], () => standIn.url));
   return {
     standIn,
     machineLearning,
     workspace,
+    vault,
     environment: { ...standIn.environment, FEDRAD_AZURE_ENDPOINTS: JSON.stringify(endpoints) },
   };
 }
