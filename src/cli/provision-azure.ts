@@ -159,8 +159,8 @@ function sayNext(
   console.log(`
 Next, once (docs/azure-provision.md):
   az role assignment create --role "Storage Blob Data Reader" --assignee <your object id> --scope ${scope}
-  az keyvault set-policy --name ${keyVault} --object-id <your object id> --secret-permissions list set delete
-  az keyvault secret set --vault-name ${keyVault} --name kaggleusername --value <user>
-  az keyvault secret set --vault-name ${keyVault} --name kagglekey --value <key>
+  fedrad keyvault set-policy --target azure -n ${keyVault} --object-id <your object id> --secret-permissions list set delete --subscription ${subscriptionId}
+  fedrad keyvault secret set --target azure --vault-name ${keyVault} --name kaggleusername --value <user>
+  fedrad keyvault secret set --target azure --vault-name ${keyVault} --name kagglekey
 then fedrad submit upload-data --example PNEUMONIA --workspace_name ${workspaceName} --resource_group ${resourceGroup} --subscription_id ${subscriptionId} --wait`);
 }
