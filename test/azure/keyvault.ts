@@ -190,7 +190,10 @@ function permission(
       `Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\nCaller: ${identity}\r\nAction: 'Microsoft.KeyVault/vaults/secrets/${action}/action'\r\nResource: '${idOf(vault).toLowerCase()}${path}'\r\nAssignment: (not found)\r\nDenyAssignmentId: null\r\nDecisionReason: 'DeniedWithNoValidRBAC' \r\nVault: ${vault.name};location=westeurope\r\n`,
       'ForbiddenByRbac',
     );
-  const granted = vault.policies.find(({ objectId }) => objectId === caller.objectId)?.permissions['secrets'] ?? [];
+  const granted =
+    vault.policies.find((each) => each.objectId === caller.objectId && each.applicationId === undefined)?.permissions[
+      'secrets'
+    ] ?? [];
   if (granted.some((each) => each.toLowerCase() === needed || each.toLowerCase() === 'all')) return undefined;
   return refuse(
     403,
