@@ -1,6 +1,7 @@
 /** What the other rooms may use of base. */
 export { FedradError, FULL_DISK, fail, messageOf, type Problem } from './errors.ts';
 export { canonicalJson, sha256 } from './hash.ts';
+export { orAborted } from './or-aborted.ts';
 export {
   checkParameters,
   elementCount,
