@@ -73,6 +73,11 @@ test('a federation whose hospitals come late, stay away, fail and are cut off', 
   const uploadText = await readFile(join(examples, 'upload-data', 'config.yaml'), 'utf8');
   await writeFile(upload, `${uploadText}\ndata: {source: "phantom:24", phantom_size: 32}\n`);
   await ok(home, 'submit', 'upload-data', '--example', 'PNEUMONIA', '--config', upload, '--wait');
+  const heard = async (): Promise<number> =>
+    (JSON.parse(await ok(home, 'silo', 'list', '--json')) as { lastHeard?: string }[]).filter((each) => each.lastHeard)
+      .length;
+  for (const deadline = performance.now() + WAIT_MS; (await heard()) < 3; await sleep(300))
+    assert.ok(performance.now() < deadline, 'every hospital is heard of');
   let reference = '';
 
   await t.test('a run waits for a hospital that is away, says so, and goes on when it comes', async () => {

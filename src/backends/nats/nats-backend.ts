@@ -60,7 +60,7 @@ async function execute(options: NatsBackendOptions, runId: string, graph: Graph,
   try {
     await patiently('nats-server', () => prepareStreams(nc, silos), hooks.signal);
     await (await new Kvm(nc).open(RUNS_BUCKET)).delete(runId);
-    const agents = await watchAgents(nc, federation, now, onProblem);
+    const agents = await watchAgents(nc, federation, silos, now, onProblem);
     open.push(agents);
     const ends = openEnds(nc, federation, { run: runId, graph }, onProblem);
     open.push(ends);
