@@ -59,8 +59,10 @@ async function execute(options: NatsBackendOptions, runId: string, graph: Graph,
   const open: { close(): Promise<void> }[] = [local];
   try {
     await patiently('nats-server', () => prepareStreams(nc, silos), hooks.signal);
-    await (await new Kvm(nc).open(RUNS_BUCKET)).delete(runId);
-    const agents = await watchAgents(nc, federation, silos, now, onProblem);
+    const openRun = async () => (await new Kvm(nc).open(RUNS_BUCKET)).delete(runId);
+    await patiently('nats-server', openRun, hooks.signal);
+    const watch = () => watchAgents(nc, federation, silos, now, onProblem);
+    const agents = await patiently('nats-server', watch, hooks.signal);
     open.push(agents);
     const ends = openEnds(nc, federation, { run: runId, graph }, onProblem);
     open.push(ends);

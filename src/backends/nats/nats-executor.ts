@@ -235,7 +235,7 @@ async function watch(
     const state = (await federation.silo(compute))?.state;
     if (state !== 'joined') return `${compute} is ${state} (fedrad silo list)`;
     if (at - since > seconds * 1000 && isGivenUp(late, quorum, (id) => finished.has(id))) {
-      await withdraw({ compute, step: step.id, attempt }, sequences);
+      await withdraw({ compute, step: step.id, attempt }, sequences, signal);
       return `no result of ${compute} within ${seconds} s; the round goes on without it`;
     }
     const seen = agents.seen(compute);
@@ -261,13 +261,16 @@ async function watch(
 /** Work that nobody waits for must not keep the hospital from what comes next: it is taken from the queue, and the hospital told to stop it. */
 function openWithdrawal({ nc, federation, runId }: NatsExecutorOptions) {
   const work: { compute: string; step: string; attempt: number }[] = [];
-  return async (late: (typeof work)[number], sequences: readonly number[]): Promise<void> => {
+  return async (late: (typeof work)[number], sequences: readonly number[], signal: AbortSignal): Promise<void> => {
     work.push(late);
     const entry: RunEntry = { kind: 'work-withdrawn', run: runId, work };
-    await (await new Kvm(nc).open(RUNS_BUCKET)).put(runId, seal(entry, federation.signingKey));
-    const { streams } = await jetstreamManager(nc);
-    // What was taken and answered is gone already.
-    for (const sequence of sequences) await streams.deleteMessage(WORK_STREAM, sequence).catch(() => {});
+    const tell = async () => {
+      await (await new Kvm(nc).open(RUNS_BUCKET)).put(runId, seal(entry, federation.signingKey));
+      const { streams } = await jetstreamManager(nc);
+      // What was taken and answered is gone already.
+      for (const sequence of sequences) await streams.deleteMessage(WORK_STREAM, sequence).catch(() => {});
+    };
+    await patiently(late.step, tell, signal);
   };
 }
 
