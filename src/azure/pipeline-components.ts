@@ -118,7 +118,7 @@ function draftOf(step: Step, vault: string | undefined, processCount: number) {
     if (ports.some((other) => other.name === port)) {
       fail(`step ${step.id}: input ${name}`, `Azure ML would call it ${port}, like another`, 'rename a silo');
     }
-    const type = input.from === 'local' && isZip(step) ? 'uri_file' : 'uri_folder';
+    const type = input.from !== 'step' && isZip(step) ? 'uri_file' : 'uri_folder';
     ports.push({ name: port, type, words: `--input '${target}=\${{inputs.${port}}}'` });
     portOf[name] = port;
   }

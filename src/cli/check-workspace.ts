@@ -63,7 +63,10 @@ export async function checkUploadConfig(
   file: string,
   across = false,
 ): Promise<void> {
-  for (const input of across ? [] : graph.steps.flatMap(({ inputs }) => Object.values(inputs))) {
+  for (const [step, input] of across
+    ? []
+    : graph.steps.flatMap((step) => Object.values(step.inputs).map((input) => [step, input] as const))) {
+    if (input.from === 'datastore') await checkReadable(workspace, step.compute, input.path, `${file}: data.source`);
     if (input.from !== 'local') continue;
     await access(input.path).catch((cause: unknown) =>
       fail(
@@ -82,6 +85,17 @@ export async function checkUploadConfig(
   const again = names.findIndex((name, index) => names.indexOf(name) !== index);
   if (again >= 0)
     fail(`${at}.silos[${again}].datastore`, `${names[again]} stands twice`, 'give each silo a datastore of its own');
+}
+
+/** The compute may read the path of the datastore, and something lies there. */
+async function checkReadable(workspace: Workspace, compute: string, uri: string, where: string): Promise<void> {
+  const { datastore, path } = parseDatastoreUri(uri, where);
+  const place = findDatastore(workspace, datastore, where);
+  const { datastores } = findCompute(workspace, compute, where);
+  if (!datastores.includes(datastore))
+    fail(where, `compute ${compute} may not use ${datastore}`, `use ${datastores.join(' or ')}`);
+  if (!(await place.exists(path)))
+    fail(where, `nothing lies at ${uri}`, `put the images there: ${place.localPath(path)}`);
 }
 
 function checkPlace(
