@@ -114,7 +114,10 @@ function draftOf(step: Step, vault: string | undefined, processCount: number) {
   for (const [name, input] of Object.entries(step.inputs)) {
     // The example's name. What comes behind "data_" is not looked at where there is one.
     const [target, port] =
-      oneDataSet && name.startsWith('data_') ? ['data_silo', 'dataset_name'] : [name, portName(name)];
+      oneDataSet && name.startsWith('data_')
+        ? ['data_silo', 'dataset_name']
+        : // An input and a parameter may have one name; Azure ML has one list of both.
+          [name, portName(name in step.parameters ? `${name}_data` : name)];
     if (ports.some((other) => other.name === port)) {
       fail(`step ${step.id}: input ${name}`, `Azure ML would call it ${port}, like another`, 'rename a silo');
     }
