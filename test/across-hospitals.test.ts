@@ -9,7 +9,7 @@ import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { skipWithoutNats, startFederation } from '../src/messaging/testing.ts';
+import { skipWithoutNats, startFederation, startProxy } from '../src/messaging/testing.ts';
 import { foldRun, openRunHistory, type RunState } from '../src/workspace/index.ts';
 import { program } from './cli.ts';
 import { runToEnd } from './hospitals/tool.ts';
@@ -40,7 +40,8 @@ function processes(t: TestContext) {
 test('a federation whose hospitals come late, stay away, fail and are cut off', {
   skip: skipWithoutNats,
 }, async (t) => {
-  const federation = await startFederation(t);
+  const proxy = await startProxy(t);
+  const federation = await startFederation(t, { host: 'localhost', proxies: { 'silo1-01': proxy.url } });
   const { home, hospitals, folder } = federation;
   const { start, kill, ok } = processes(t);
   const orchestrator = () => start(home, 'orchestrator', 'start', '--http', '127.0.0.1:0');
@@ -73,6 +74,11 @@ test('a federation whose hospitals come late, stay away, fail and are cut off', 
   const uploadText = await readFile(join(examples, 'upload-data', 'config.yaml'), 'utf8');
   await writeFile(upload, `${uploadText}\ndata: {source: "phantom:24", phantom_size: 32}\n`);
   await ok(home, 'submit', 'upload-data', '--example', 'PNEUMONIA', '--config', upload, '--wait');
+  const heard = async (): Promise<number> =>
+    (JSON.parse(await ok(home, 'silo', 'list', '--json')) as { lastHeard?: string }[]).filter((each) => each.lastHeard)
+      .length;
+  for (const deadline = performance.now() + WAIT_MS; (await heard()) < 3; await sleep(300))
+    assert.ok(performance.now() < deadline, 'every hospital is heard of');
   let reference = '';
 
   await t.test('a run waits for a hospital that is away, says so, and goes on when it comes', async () => {
@@ -94,6 +100,29 @@ test('a federation whose hospitals come late, stay away, fail and are cut off', 
     const ended = await until(id, isOver);
     assert.equal(ended.status, 'COMPLETED', ended.reason ?? '');
     assert.equal(modelOf(ended), reference);
+  });
+
+  await t.test('where late updates are kept, one counts as long as the round has too few', async (part) => {
+    const more = '  min_silos: 2\n  round_deadline_minutes: 0.1\n  late_updates: keep\n  suspend_after: 100\n';
+    const id = await submit(await config('kept', more));
+    await until(id, ({ steps }) => steps.has('iteration_1_silo1_training') && steps.has('iteration_1_silo2_training'));
+    await Promise.all([kill(agents[1]!), kill(agents[2]!)]);
+    part.after(() => {
+      agents[1] = agent(1);
+    });
+    // Longer than the deadline.
+    await sleep(8_000);
+    agents[2] = agent(2);
+    const ended = await until(id, isOver);
+    assert.equal(ended.status, 'COMPLETED', ended.reason ?? '');
+    const first = (silo: number) => ended.steps.get(`iteration_1_silo${silo}_training`)!.attempts[0]!;
+    assert.equal(first(2).status, 'completed');
+    const lost = first(1);
+    assert.ok(lost.status === 'failed' && /no result of silo1-01 within 6 s/.test(lost.error));
+  });
+
+  await t.test('one hospital is there by WebSocket through a proxy only', () => {
+    assert.deepEqual(new Set(proxy.asked), new Set([new URL(federation.websocketUrl).host]));
   });
 
   await t.test('a canceled run stops at the hospitals', async () => {

@@ -92,8 +92,6 @@ async function checkAndRun(
   const host = options.hostOf(run);
   if (step.component === 'train-in-silo-pytorch' && !host.torch)
     fail(`step ${step.id}`, 'this hospital does not train in PyTorch', 'at the hospital: fedrad agent --pytorch');
-  const late = lateness(work, options.now());
-  if (late) return { kind: 'refused', error: late, logTail: [] };
   const secrets = await options.vault.reveal(step.secrets);
   const inputs = await findInputs(work, {
     ...{ datastores, imports },
@@ -120,12 +118,6 @@ async function checkAndRun(
   } finally {
     inputs.release();
   }
-}
-
-/** Why work that came after its deadline is not begun. */
-function lateness({ deadline }: Work, now: Date): string | undefined {
-  if (deadline === undefined || now.getTime() <= Date.parse(deadline)) return undefined;
-  return `its deadline ${deadline} had passed when the hospital came to it, at ${now.toISOString()} of its clock`;
 }
 
 const localPath = (datastores: ReadonlyMap<string, LocalDatastore>, uri: string): string => {

@@ -5,12 +5,12 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstream } from '@nats-io/jetstream';
-import { messageOf } from '../base/index.ts';
+import { messageOf, orAborted } from '../base/index.ts';
 import { type End, endSubject, seal } from '../messaging/index.ts';
 import { type LocalDatastore, parseDatastoreUri } from '../workspace/index.ts';
 import { confirmDone } from './deliveries.ts';
 import { isSame } from './inputs.ts';
-import { type Link, orAborted } from './link.ts';
+import type { Link } from './link.ts';
 import type { Log } from './log.ts';
 import { outboxPath } from './run-work.ts';
 import type { Transfer } from './transfer.ts';

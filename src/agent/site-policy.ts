@@ -8,7 +8,7 @@ import { outputUri } from '../backends/index.ts';
 import { fail } from '../base/index.ts';
 import { COMPONENTS, type ComponentName } from '../components/index.ts';
 import type { Work } from '../messaging/index.ts';
-import { parseDatastoreUri } from '../workspace/index.ts';
+import { isNewRunId, parseDatastoreUri } from '../workspace/index.ts';
 
 interface Row {
   /** Outputs that may go to another datastore than the hospital's own. */
@@ -54,6 +54,8 @@ const NAME = /^[A-Za-z0-9_-]{1,120}$/;
 export function checkWork({ step, inputs, run }: Work, site: Site): void {
   const where = `step ${step.id}`;
   const refuse = (problem: string): never => fail(where, problem, "it is the site's policy: docs/agent.md");
+  // Outputs lie in folders of this name: it must not be the one of a folder that is there already.
+  if (!isNewRunId(run)) refuse('its run has another name than fedrad gives');
   if (step.compute !== site.compute) refuse(`it is for ${step.compute}; this is ${site.compute}`);
   const row = SITE_POLICY[step.component];
   if (!row) {

@@ -141,8 +141,8 @@ async function draftsOf(where: string, finished: string, path: string): Promise<
     return fail(where, `nothing to publish as ${path}: ${finished} is missing`, undefined, cause);
   });
   if (!status.isDirectory()) {
-    // Refuses what is no file.
-    await hashContent(finished);
+    // Says what it is instead.
+    if (!status.isFile()) await hashContent(finished);
     return [{ file: finished, path: '', ...(await blocksOf(finished)) }];
   }
   const { files } = await walk(finished);

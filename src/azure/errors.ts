@@ -38,10 +38,11 @@ function answerOf(error: unknown): Answer {
     name?: unknown;
     details?: { error?: { code?: unknown } };
   };
-  const signIn = typeof name === 'string' && /Authentication|CredentialUnavailable/.test(name) ? name : '';
+  const telling =
+    typeof name === 'string' && /Authentication|CredentialUnavailable|^AbortError$/.test(name) ? name : '';
   return {
     status: statusCode,
-    code: signIn || String(details?.error?.code ?? code ?? ''),
+    code: telling || String(details?.error?.code ?? code ?? ''),
     message: messageOf(error).slice(0, 300),
   };
 }
@@ -52,6 +53,8 @@ function wordsFor({ status, code, message }: Answer): [problem: string, remedy: 
     status === 401
   )
     return ['the sign-in to Azure is missing or has expired', 'az login'];
+  // Every call ends at its deadline; nothing else aborts one.
+  if (code === 'AbortError') return ['no answer in the time that a call has', 'look at the connection, then try again'];
   if (code === 'SubscriptionNotFound')
     return ['Azure knows no such subscription', 'az account list; --subscription_id'];
   if (code === 'ResourceGroupNotFound')

@@ -2,6 +2,7 @@
 export { concurrently } from './concurrently.ts';
 export { FedradError, FULL_DISK, fail, messageOf, type Problem } from './errors.ts';
 export { canonicalJson, sha256 } from './hash.ts';
+export { orAborted } from './or-aborted.ts';
 export {
   checkParameters,
   elementCount,

@@ -60,7 +60,7 @@ async function start(home: string, options: StartOptions): Promise<void> {
     );
     const joins = await federation.answerJoins(nc);
     closing.push(() => joins.close());
-    const agents = await watchAgents(nc, federation, () => new Date(), say);
+    const agents = await watchAgents(nc, federation, silos, () => new Date(), say);
     closing.push(() => agents.close());
     const health = await serveOrchestratorHealth(options.http, {
       home,

@@ -20,8 +20,6 @@ export const workSchema = z.strictObject({
   inputs: z.record(z.string(), stepOutputSchema),
   /** Other content may lie where the outputs go. */
   redone: z.boolean(),
-  /** ISO 8601. After it the orchestrator goes on without the result. */
-  deadline: z.iso.datetime().exactOptional(),
 });
 
 const endKind = z.discriminatedUnion('kind', [
@@ -73,14 +71,23 @@ export const heartbeatSchema = z.strictObject({
   running: z.array(z.strictObject({ run, step: z.string(), attempt })),
 });
 
-/** A run's entry in {@link RUNS_BUCKET}: agents stop its steps and forget what they kept for it. */
-export const runClosedSchema = z.strictObject({ kind: z.literal('run-closed'), run, status: z.string() });
+/** A run's entry in {@link RUNS_BUCKET}. */
+export const runEntrySchema = z.discriminatedUnion('kind', [
+  /** Agents stop its steps and forget what they kept for it. */
+  z.strictObject({ kind: z.literal('run-closed'), run, status: z.string() }),
+  /** Agents stop these steps: the run goes on without them. */
+  z.strictObject({
+    kind: z.literal('work-withdrawn'),
+    run,
+    work: z.array(z.strictObject({ compute: z.string(), step: z.string(), attempt })),
+  }),
+]);
 
 export type Work = z.infer<typeof workSchema>;
 export type End = z.infer<typeof endSchema>;
 export type Talk = z.infer<typeof talkSchema>;
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
-export type RunClosed = z.infer<typeof runClosedSchema>;
+export type RunEntry = z.infer<typeof runEntrySchema>;
 
 /** A message with its sender's Ed25519 signature over the exact text of `body` (JSON), base64. */
 export const sealedSchema = z.strictObject({ body: z.string().max(4_000_000), signature: z.base64() });

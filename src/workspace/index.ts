@@ -33,7 +33,7 @@ export { didYouMean } from './names.ts';
 export { type ProvisionedWorkspace, type ProvisionOptions, provisionWorkspace } from './provision.ts';
 export { type RunEvent, runEventSchema, type StepOutput, stepOutputSchema } from './run-event.ts';
 export { openRunHistory, type RecordedEvent, type RunHistory, type RunLock, type RunSummary } from './run-history.ts';
-export { newRunId } from './run-id.ts';
+export { isNewRunId, newRunId } from './run-id.ts';
 export { foldRun, type Metric, type RunState, type RunStatus, type StepAttempt, type StepState } from './run-state.ts';
 export { Secret } from './secret.ts';
 export { explainSqlite } from './sqlite-errors.ts';

@@ -6,13 +6,13 @@ import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { messageOf } from '../../base/index.ts';
 import {
-  ENDS_STREAM,
   endSubject,
+  endsStream,
   type Federation,
   MODELS_BUCKET,
   openObjects,
   RUNS_BUCKET,
-  type RunClosed,
+  type RunEntry,
   seal,
   talkSchema,
   talkSubject,
@@ -60,9 +60,9 @@ async function execute(options: NatsBackendOptions, runId: string, graph: Graph,
   try {
     await patiently('nats-server', () => prepareStreams(nc, silos), hooks.signal);
     await (await new Kvm(nc).open(RUNS_BUCKET)).delete(runId);
-    const agents = await watchAgents(nc, federation, now, onProblem);
+    const agents = await watchAgents(nc, federation, silos, now, onProblem);
     open.push(agents);
-    const ends = openEnds(nc, federation, runId, onProblem);
+    const ends = openEnds(nc, federation, { run: runId, graph }, onProblem);
     open.push(ends);
     open.push(listen(nc, federation, graph, runId, join(folder, 'logs'), hooks.onUpdate));
     const work = join(folder, 'fetched');
@@ -71,6 +71,7 @@ async function execute(options: NatsBackendOptions, runId: string, graph: Graph,
     const objects = openObjects(nc, { idleTimeoutMs: OBJECT_IDLE_MS });
     const executor = natsExecutor({
       ...{ runId, graph, workspace, federation, nc, objects, agents, ends, local, work, now },
+      signal: hooks.signal,
     });
     const outcome = await runGraph(
       { history, runId, graph, ...(kernels === undefined ? {} : { kernels }), now, ...hooks },
@@ -93,11 +94,11 @@ async function closeRun(
   try {
     const jsm = await jetstreamManager(nc);
     for (const silo of silos) await jsm.streams.purge(WORK_STREAM, { filter: workSubject(silo, run) });
-    const closed: RunClosed = { kind: 'run-closed', run, status };
+    const closed: RunEntry = { kind: 'run-closed', run, status };
     await (await new Kvm(nc).open(RUNS_BUCKET)).put(run, seal(closed, federation.signingKey));
     const objects = openObjects(nc);
     for (const bucket of [MODELS_BUCKET, ...silos.map(updatesBucket)]) await objects.forget(bucket, run);
-    for (const silo of silos) await jsm.streams.purge(ENDS_STREAM, { filter: endSubject(silo, run) });
+    for (const silo of silos) await jsm.streams.purge(endsStream(silo), { filter: endSubject(silo, run) });
   } catch (error) {
     onProblem(`run ${run} has ended, but what nats-server keeps of it could not be removed: ${messageOf(error)}`);
   }
@@ -115,7 +116,11 @@ export async function closeEndedRuns(
 ): Promise<void> {
   const jsm = await jetstreamManager(options.nc);
   const kept = new Set<string>();
-  for (const stream of [WORK_STREAM, ENDS_STREAM, ...[MODELS_BUCKET, ...silos.map(updatesBucket)].map(bucketStream)]) {
+  for (const stream of [
+    WORK_STREAM,
+    ...silos.map(endsStream),
+    ...[MODELS_BUCKET, ...silos.map(updatesBucket)].map(bucketStream),
+  ]) {
     const { state } = await jsm.streams.info(stream, { subjects_filter: '>' });
     for (const subject of Object.keys(state.subjects ?? {})) kept.add(runOf(subject));
   }
