@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -170,6 +170,31 @@ test('a federation whose hospitals come late, stay away, fail and are cut off', 
     assert.match(silo1.lastHeard, /^20\d\d-/);
     await ok(home, 'silo', 'resume', 'silo1');
     assert.equal((await list()).find(({ compute }) => compute === 'silo1-01')!.state, 'joined');
+  });
+
+  await t.test('images that lie in the datastores of the hospitals are taken from there, all of them', async () => {
+    const datastore = (silo: number): string =>
+      join(hospitals[silo]!.home, 'agent', 'datastores', `datastore_silo${silo}`);
+    for (const silo of hospitals.keys()) {
+      for (const label of ['NORMAL', 'PNEUMONIA']) {
+        const images = join(datastore(0), 'federated_learning', 'pneumonia', 'train', label);
+        await cp(images, join(datastore(silo), 'incoming', label), { recursive: true });
+      }
+    }
+    const own = join(folder, 'own.yaml');
+    const from = async (source: string): Promise<string> => {
+      await writeFile(own, `${uploadText}\ndata: {source: "${source}"}\n`);
+      return ok(home, 'submit', 'upload-data', '--example', 'PNEUMONIA', '--config', own, '--wait');
+    };
+    await from('azureml://datastores/${{silo.datastore}}/paths/incoming');
+    for (const silo of hospitals.keys()) {
+      const text = await readFile(join(datastore(silo), 'federated_learning', 'pneumonia', 'summary.json'), 'utf8');
+      const summary = JSON.parse(text) as { source: string; given: number; siloCount: number };
+      assert.deepEqual([summary.source, summary.siloCount], ['folder', 1]);
+      assert.ok(summary.given > 15);
+    }
+    const shared = from('azureml://datastores/datastore_orchestrator/paths/incoming');
+    await assert.rejects(shared, /silo0-01 reads its own datastore alone, not datastore_orchestrator/);
   });
 
   await t.test(

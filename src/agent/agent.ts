@@ -10,7 +10,7 @@ import type { SandboxKind } from '../backends/index.ts';
 import { fail, messageOf, orAborted } from '../base/index.ts';
 import type { Torch } from '../components/index.ts';
 import type { Heartbeat } from '../messaging/index.ts';
-import { type Datastore, makePrivateFolder, openDirectoryDatastore, tryLock } from '../workspace/index.ts';
+import { type LocalDatastore, makePrivateFolder, openDirectoryDatastore, tryLock } from '../workspace/index.ts';
 import { answer, openQueue } from './deliveries.ts';
 import { openDiskSpace } from './disk-space.ts';
 import { HEARTBEAT_MS, openHeartbeat } from './heartbeat.ts';
@@ -97,7 +97,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const journal = openJournal(paths.journal);
   await removeOld(paths, journal, now());
   const left = [...journal.unanswered()];
-  const datastores = new Map<string, Datastore>();
+  const datastores = new Map<string, LocalDatastore>();
   for (const name of membership.datastores)
     datastores.set(name, await openDirectoryDatastore(name, paths.datastore(name)));
 
@@ -109,8 +109,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const link = openLink(() => membership.connect(`fedrad agent ${compute}`), log);
   const [stopping, draining] = [new AbortController(), new AbortController()];
   const transfer = options.openTransfer(link.connection);
-  const outboxes = new Map<string, Promise<Datastore>>();
-  const outboxOf = (run: string): Promise<Datastore> => {
+  const outboxes = new Map<string, Promise<LocalDatastore>>();
+  const outboxOf = (run: string): Promise<LocalDatastore> => {
     const opened = outboxes.get(run) ?? openDirectoryDatastore('outbox', paths.outbox(run));
     outboxes.set(run, opened);
     return opened;

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstream } from '@nats-io/jetstream';
 import { messageOf, orAborted } from '../base/index.ts';
 import { type End, endSubject, seal } from '../messaging/index.ts';
-import { type Datastore, parseDatastoreUri } from '../workspace/index.ts';
+import { type LocalDatastore, parseDatastoreUri } from '../workspace/index.ts';
 import { confirmDone } from './deliveries.ts';
 import { isSame } from './inputs.ts';
 import type { Link } from './link.ts';
@@ -20,8 +20,8 @@ export interface SendEndOptions {
   readonly compute: string;
   readonly signingKey: KeyObject;
   readonly transfer: Transfer;
-  readonly datastores: ReadonlyMap<string, Datastore>;
-  readonly outboxOf: (run: string) => Promise<Datastore>;
+  readonly datastores: ReadonlyMap<string, LocalDatastore>;
+  readonly outboxOf: (run: string) => Promise<LocalDatastore>;
   readonly log: Log;
 }
 

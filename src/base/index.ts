@@ -1,4 +1,5 @@
 /** What the other rooms may use of base. */
+export { concurrently } from './concurrently.ts';
 export { FedradError, FULL_DISK, fail, messageOf, type Problem } from './errors.ts';
 export { canonicalJson, sha256 } from './hash.ts';
 export { orAborted } from './or-aborted.ts';

@@ -2,6 +2,7 @@
  * @file Runs that are jobs of an Azure ML workspace: brings what has happened there into the history, so that the other commands read it
  * as they read any run; follows and cancels them. Loads Azure's code only where a run is one.
  */
+import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Outcome, outputUri } from '../backends/index.ts';
@@ -31,14 +32,12 @@ async function openRun(home: string, history: RunHistory, runId: string) {
     const fetched: Awaited<ReturnType<typeof fetchOutputs>> = {};
     for (const [name, template] of Object.entries(step.outputs)) {
       const uri = outputUri(template, child.runId);
-      const place = await ml.blobPlace(parseDatastoreUri(uri).datastore, uri);
-      fetched[name] = await azure.fetchOutput({
-        credential,
-        blobUrl: endpoints.blobUrl,
-        place,
-        uri,
-        folder: join(outputs, name),
-      });
+      const { datastore, path } = parseDatastoreUri(uri);
+      const place = await ml.blobPlace(datastore, uri);
+      const container = azure.blobContainer({ credential, blobUrl: endpoints.blobUrl, place });
+      await mkdir(outputs, { recursive: true });
+      const content = await azure.openBlobDatastore(datastore, container).fetch(path, join(outputs, name));
+      fetched[name] = { path: uri, ...content };
     }
     return fetched;
   };
@@ -48,7 +47,6 @@ async function openRun(home: string, history: RunHistory, runId: string) {
 
 /** Whether the run is a job of an Azure ML workspace. Loads nothing of Azure. */
 export async function isAzureRun(home: string, runId: string): Promise<boolean> {
-  const { access } = await import('node:fs/promises');
   return access(runFiles(home, runId).azure).then(
     () => true,
     () => false,

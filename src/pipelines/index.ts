@@ -5,3 +5,4 @@ export { type Graph, graphHash, graphSchema, type Step, type StepInput, stepSche
 export { pneumoniaGraph } from './pneumonia.ts';
 export { networkName, optimiserOf, scheduleOf, type Training } from './training.ts';
 export { uploadGraph } from './upload-data.ts';
+export { OWN_DATASTORE, parseUploadSource } from './upload-source.ts';

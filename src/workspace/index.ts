@@ -1,6 +1,12 @@
 /** What the other rooms may use of workspace. */
-export { type ContentHash, hashContent, walk } from './content-hash.ts';
-export { type Datastore, type DatastorePath, parseDatastoreUri } from './datastore.ts';
+export { type ContentHash, folderHash, hashContent, walk } from './content-hash.ts';
+export {
+  checkDatastorePath,
+  type Datastore,
+  type DatastorePath,
+  type LocalDatastore,
+  parseDatastoreUri,
+} from './datastore.ts';
 export { openDirectoryDatastore } from './directory-datastore.ts';
 export {
   besidePath,
