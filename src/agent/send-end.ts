@@ -60,7 +60,6 @@ export async function sendEnd(
       const connection = await options.link.connection(signal);
       const bytes = seal(end, options.signingKey);
       await jetstream(connection).publish(endSubject(options.compute, end.run), bytes, {
-        // The stream is of all hospitals: whoever guesses this number first has the message dropped as its own one's double.
         msgID: createHash('sha256').update(bytes).digest('base64url'),
         timeout: PUBLISH_TIMEOUT_MS,
       });

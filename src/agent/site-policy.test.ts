@@ -89,6 +89,12 @@ test('what the table does not have is refused', () => {
     ['a secret', training, { secrets: ['kagglekey'] }, /secret/],
     ['a replacement', preparation, { replace: true }, /replace/],
     ["somebody else's cache", preparation, { cache: foreign }, /cache/],
+    [
+      'a cache over the data',
+      preparation,
+      { cache: 'azureml://datastores/datastore_silo0/paths/federated_learning/pneumonia' },
+      /cache/,
+    ],
     ['a parameter', preparation, { parameters: { image_size: 'x' } }, /image_size/],
   ];
   for (const [what, step, change, expected] of cases) {

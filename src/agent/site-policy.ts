@@ -8,6 +8,7 @@ import { outputUri } from '../backends/index.ts';
 import { fail } from '../base/index.ts';
 import { COMPONENTS, type ComponentName } from '../components/index.ts';
 import type { Work } from '../messaging/index.ts';
+import { CACHE_PATH } from '../pipelines/index.ts';
 import { isNewRunId, parseDatastoreUri } from '../workspace/index.ts';
 
 interface Row {
@@ -91,7 +92,8 @@ export function checkWork({ step, inputs, run }: Work, site: Site): void {
     }
   }
   if (step.replace && !row.replace) refuse('its outputs may not replace others');
-  if (step.cache !== undefined && !(row.cache && isOwn(step.cache))) refuse('it may not have that cache');
+  const isCache = (uri: string): boolean => isOwn(uri) && parseDatastoreUri(uri).path === CACHE_PATH;
+  if (step.cache !== undefined && !(row.cache && isCache(step.cache))) refuse('it may not have that cache');
   if (step.network && !row.network) refuse('it may not use the network');
   const secret = step.secrets.find((each) => !row.secrets?.includes(each));
   if (secret !== undefined) refuse('it asks for a secret that it may not have');

@@ -66,7 +66,10 @@ async function start(home: string, options: StartOptions): Promise<void> {
     });
     if (!agents) return;
     closing.push(() => agents.close());
-    const joins = await federation.answerJoins(nc);
+    const joins = federation.answerJoins(nc, {
+      onJoined: ({ compute, fingerprint }) => say(`${compute} has joined, with fingerprint ${fingerprint}`),
+      onProblem: say,
+    });
     closing.push(() => joins.close());
     const health = await serveOrchestratorHealth(options.http, {
       home,
@@ -114,7 +117,7 @@ async function takeRuns({ home, name, history, link, options, signal, say }: Ser
     try {
       const { cores } = options;
       const outcome = await executeRun(home, history, id, {
-        ...{ quiet: true, signal, link },
+        ...{ quiet: true, signal, link, onProblem: (text: string) => say(`run ${id}: ${text}`) },
         ...(cores === undefined ? {} : { cores }),
       });
       say(`run ${id}: ${outcome.status}${'reason' in outcome ? `: ${outcome.reason}` : ''}`);

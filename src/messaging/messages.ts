@@ -3,10 +3,13 @@
  * the type and the check. Models do not travel in messages but as objects, named by their content hash.
  */
 import { z } from 'zod';
+import { printable } from '../base/index.ts';
 import { stepMessageSchema } from '../components/index.ts';
 import { stepSchema } from '../pipelines/index.ts';
 import { stepOutputSchema } from '../workspace/index.ts';
 
+/** Words of the other side, which end in a terminal or a log here. */
+const words = z.string().transform(printable);
 const run = z.string().regex(/^[A-Za-z0-9_-]{1,120}$/);
 const attempt = z.int().positive();
 
@@ -28,7 +31,7 @@ const endKind = z.discriminatedUnion('kind', [
     /** In the compute's own datastore, or as an object of its updates bucket when the output goes to another one. */
     outputs: z.record(z.string(), stepOutputSchema),
   }),
-  z.strictObject({ kind: z.enum(['refused', 'crashed']), error: z.string(), logTail: z.array(z.string()) }),
+  z.strictObject({ kind: z.enum(['refused', 'crashed']), error: words, logTail: z.array(words) }),
   z.strictObject({ kind: z.literal('inputs-lost'), inputs: z.array(z.string()) }),
 ]);
 
@@ -61,10 +64,10 @@ export const heartbeatSchema = z.strictObject({
   kind: z.literal('heartbeat'),
   compute: z.string(),
   at: z.iso.datetime(),
-  version: z.string(),
+  version: words,
   /** Which arithmetic the engine has there, and what keeps the steps apart. */
-  kernels: z.string(),
-  sandbox: z.string(),
+  kernels: words,
+  sandbox: words,
   cores: z.int().positive(),
   /** `draining`: it takes no new steps and stops when those it has are done. */
   state: z.enum(['ready', 'draining', 'stopped']),

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { fail, messageOf } from '../../base/index.ts';
+import { FedradError, fail, messageOf } from '../../base/index.ts';
 import { type End, endSchema, endSubject, endsStream, type Federation, unseal } from '../../messaging/index.ts';
 import type { Graph } from '../../pipelines/index.ts';
 
@@ -50,7 +50,9 @@ export function openEnds(
       waiting.get(key)?.(end);
       waiting.delete(key);
     } catch (error) {
-      onProblem(messageOf(error));
+      // A file here that cannot be read just now: the end is read again.
+      if (!(error instanceof FedradError)) throw error;
+      onProblem(error.message);
     }
   };
   const read = async (compute: string): Promise<void> => {
@@ -60,8 +62,8 @@ export function openEnds(
         const next = await nextStored(nc, endsStream(compute), endSubject(compute, run), sequence);
         complaint = '';
         if (next) {
-          sequence = next.sequence;
           await take(next.subject, next.data);
+          sequence = next.sequence;
           continue;
         }
       } catch (error) {

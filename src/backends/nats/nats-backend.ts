@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { messageOf } from '../../base/index.ts';
+import { messageOf, printable } from '../../base/index.ts';
 import {
   endSubject,
   endsStream,
@@ -137,6 +137,9 @@ function runOf(subject: string): string {
   return first === '$O' && kind === 'M' ? Buffer.from(name, 'base64url').toString('utf8').split('.')[0]! : name;
 }
 
+/** Characters of hospitals' notes that a run keeps here. */
+const NOTES_LIMIT = 50_000_000;
+
 /** What the steps say while they run: progress for whoever looks, the rest into the run's logs. */
 function listen(
   nc: NatsConnection,
@@ -148,6 +151,7 @@ function listen(
 ): { close(): Promise<void> } {
   const steps = new Map(graph.steps.map((step) => [step.id, step]));
   const subscription = nc.subscribe(talkSubject('*', run));
+  let noted = 0;
   const ended = (async () => {
     for await (const { subject, data } of subscription) {
       const compute = subject.split('.')[2]!;
@@ -166,8 +170,10 @@ function listen(
         const { type: _type, ...progress } = message;
         onUpdate({ kind: 'progress', step, ...progress });
       } else if (message.type === 'note') {
+        const line = `${printable(message.text)}\n`;
+        noted += line.length;
         // A log that cannot be written must not end a run.
-        await appendFile(join(logs, `${step.id}.log`), `${message.text}\n`).catch(() => {});
+        if (noted < NOTES_LIMIT) await appendFile(join(logs, `${step.id}.log`), line).catch(() => {});
       }
     }
   })();

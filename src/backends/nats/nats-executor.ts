@@ -6,7 +6,7 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { JetStreamApiError, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { headers, type NatsConnection } from '@nats-io/transport-node';
 import { messageOf, orAborted } from '../../base/index.ts';
@@ -24,7 +24,7 @@ import {
   type Work,
   workSubject,
 } from '../../messaging/index.ts';
-import type { Graph } from '../../pipelines/index.ts';
+import type { Graph, Step } from '../../pipelines/index.ts';
 import { findDatastore, parseDatastoreUri, type StepOutput, type Workspace } from '../../workspace/index.ts';
 import type { Attempt, AttemptEnd, Executor } from '../executor.ts';
 import { type Agents, AWAY_MS } from './agents.ts';
@@ -233,7 +233,10 @@ async function watch(
     await pause(signal);
     const at = now().getTime();
     const state = (await federation.silo(compute))?.state;
-    if (state !== 'joined') return `${compute} is ${state} (fedrad silo list)`;
+    if (state !== 'joined') {
+      await withdraw({ compute, step: step.id, attempt }, sequences, signal);
+      return `${compute} is ${state} (fedrad silo list)`;
+    }
     if (at - since > seconds * 1000 && isGivenUp(late, quorum, (id) => finished.has(id))) {
       await withdraw({ compute, step: step.id, attempt }, sequences, signal);
       return `no result of ${compute} within ${seconds} s; the round goes on without it`;
@@ -268,10 +271,14 @@ function openWithdrawal({ nc, federation, runId }: NatsExecutorOptions) {
       await (await new Kvm(nc).open(RUNS_BUCKET)).put(runId, seal(entry, federation.signingKey));
       const { streams } = await jetstreamManager(nc);
       // What was taken and answered is gone already.
-      for (const sequence of sequences) await streams.deleteMessage(WORK_STREAM, sequence).catch(() => {});
+      for (const sequence of sequences) await streams.deleteMessage(WORK_STREAM, sequence).catch(unlessGone);
     };
     await patiently(late.step, tell, signal);
   };
+}
+
+function unlessGone(error: unknown): void {
+  if (!(error instanceof JetStreamApiError)) throw error;
 }
 
 function pause(signal: AbortSignal): Promise<void> {
@@ -306,7 +313,7 @@ async function isQueued(nc: NatsConnection, subject: string, sequences: readonly
 /** Takes an end: its figures, and its outputs into the orchestrator's datastore where they belong there. */
 async function take(
   { objects, runId, workspace, work }: NatsExecutorOptions,
-  { step, attempt, redone, onMessage }: Attempt,
+  { step, attempt, redone, onMessage, inputs, finished }: Attempt,
   { end, messages }: End,
   signal: AbortSignal,
 ): Promise<AttemptEnd> {
@@ -321,6 +328,9 @@ async function take(
       return refused(`${step.compute} gave no output "${name}" at ${path}`);
     outputs[name] = given;
     if (!isOwn(workspace, path)) continue;
+    const most = mostBytes(step, inputs, finished);
+    if (given.bytes > most)
+      return refused(`"${name}" of ${step.compute} has ${given.bytes} bytes; at most ${most} are taken`);
     const folder = join(work, `${step.id}.${attempt}`);
     await mkdir(folder, { recursive: true });
     const here = join(folder, name);
@@ -340,4 +350,15 @@ async function take(
     }
   }
   return { kind: 'completed', outputs };
+}
+
+/** So much is taken of a hospital beyond twice the largest model that it was given: it must not fill the disk here. */
+const SPARE_BYTES = 64 * 2 ** 20;
+
+function mostBytes(step: Step, inputs: readonly string[], finished: Attempt['finished']): number {
+  const sizes = inputs.map((name) => {
+    const input = step.inputs[name]!;
+    return input.from === 'step' ? finished.get(input.step)![input.output]!.bytes : 0;
+  });
+  return SPARE_BYTES + 2 * Math.max(0, ...sizes);
 }
