@@ -42,7 +42,9 @@ async function openRun(home: string, history: RunHistory, runId: string) {
     }
     return fetched;
   };
-  const options = { ml, history, runId, graph, job: run.job, logs, fetchOutputs, now: () => new Date() };
+  const { lookMs } = endpoints;
+  const pace = lookMs === undefined ? {} : { lookMs };
+  const options = { ml, history, runId, graph, job: run.job, logs, fetchOutputs, now: () => new Date(), ...pace };
   return { azure, run, ml, options };
 }
 
@@ -111,7 +113,7 @@ export async function cancelAzure(home: string, history: RunHistory, runId: stri
     }
     using lock = history.lock(runId);
     if (lock) await opened.azure.syncAzureRun(opened.options);
-    await sleep(LOOK_MS);
+    await sleep(opened.options.lookMs ?? LOOK_MS);
   }
 }
 
