@@ -92,6 +92,11 @@ export async function followAzure(home: string, history: RunHistory, runId: stri
       onProblem: (error) => process.stderr.write(`note: ${error.message}\n`),
     });
     return outcomeOf(state);
+  } catch (error) {
+    if (!(error instanceof FedradError)) throw error;
+    // Only the looking has ended.
+    const remedy = `${error.remedy ?? 'mend it'}; then fedrad run logs ${runId} --follow`;
+    return fail(error.where, `${error.problem}; run ${runId} goes on at Azure`, remedy, error);
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
