@@ -57,6 +57,12 @@ export async function isAzureRun(home: string, runId: string): Promise<boolean> 
   );
 }
 
+/** Address of the run in Azure ML studio; undefined where it is not a run there. */
+export async function studioOf(home: string, runId: string): Promise<string | undefined> {
+  if (!(await isAzureRun(home, runId))) return undefined;
+  return (await (await loadAzure()).readAzureRun(runFiles(home, runId).folder))?.studio;
+}
+
 /** Brings the history up to date. Where Azure cannot be asked it says so on standard error and leaves the history as it is. */
 export async function updateFromAzure(home: string, history: RunHistory, runId: string): Promise<void> {
   if (foldRun(history.events(runId)).finishedAt !== undefined || !(await isAzureRun(home, runId))) return;
@@ -76,12 +82,13 @@ export async function updateFromAzure(home: string, history: RunHistory, runId: 
 export async function followAzure(home: string, history: RunHistory, runId: string): Promise<Outcome> {
   using lock = history.lock(runId);
   if (!lock) return fail(`run ${runId}`, 'another fedrad follows it', `fedrad run show ${runId}`);
-  const opened = await openRun(home, history, runId);
-  if (!opened) return fail(`run ${runId}`, 'it is not a run on Azure ML', `fedrad run show ${runId}`);
+  // Before the first call, so that Ctrl-C never ends more than the looking.
   const interrupt = new AbortController();
   const onSignal = (): void => interrupt.abort();
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   try {
+    const opened = await openRun(home, history, runId);
+    if (!opened) return fail(`run ${runId}`, 'it is not a run on Azure ML', `fedrad run show ${runId}`);
     const state = await opened.azure.followAzureRun({
       ...opened.options,
       signal: interrupt.signal,
