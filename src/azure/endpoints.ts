@@ -1,6 +1,6 @@
 /**
  * @file Where Azure is: the public cloud, or what `FEDRAD_AZURE_ENDPOINTS` says (sovereign clouds, and a stand-in in tests). It holds
- * JSON: `{"resourceManager": "https://…", "blob": {"<account>": "https://…"}}`; what it leaves out is the public cloud's.
+ * JSON: `{"resourceManager": "https://…", "blob": {"<account>": "https://…"}, "lookMs": 15000}`; what it leaves out is the public cloud's.
  */
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
@@ -11,6 +11,7 @@ const endpointsSchema = z.strictObject({
   resourceManager: z.url().default('https://management.azure.com'),
   /** By storage account. */
   blob: z.record(z.string(), z.url()).default({}),
+  lookMs: z.int().min(1).max(600_000).optional(),
 });
 
 export interface AzureEndpoints {
@@ -18,13 +19,19 @@ export interface AzureEndpoints {
   readonly resourceManager: string;
   /** Base URL of a storage account's blobs. */
   readonly blobUrl: (account: string) => string;
+  /** Longest pause between two looks at what goes on there, in milliseconds; default that of whoever looks. */
+  readonly lookMs?: number;
 }
 
 export function azureEndpoints(environment: NodeJS.ProcessEnv = process.env): AzureEndpoints {
   const checked = endpointsSchema.safeParse(parsed(environment[VARIABLE] || '{}'));
   if (!checked.success) return fail(VARIABLE, z.prettifyError(checked.error), 'see docs/azure.md');
-  const { resourceManager, blob } = checked.data;
-  return { resourceManager, blobUrl: (account) => blob[account] ?? `https://${account}.blob.core.windows.net` };
+  const { resourceManager, blob, lookMs } = checked.data;
+  return {
+    resourceManager,
+    blobUrl: (account) => blob[account] ?? `https://${account}.blob.core.windows.net`,
+    ...(lookMs === undefined ? {} : { lookMs }),
+  };
 }
 
 function parsed(text: string): unknown {

@@ -41,7 +41,9 @@ async function openRun(home: string, history: RunHistory, runId: string) {
     }
     return fetched;
   };
-  const options = { ml, history, runId, graph, job: run.job, logs, fetchOutputs, now: () => new Date() };
+  const { lookMs } = endpoints;
+  const pace = lookMs === undefined ? {} : { lookMs };
+  const options = { ml, history, runId, graph, job: run.job, logs, fetchOutputs, now: () => new Date(), ...pace };
   return { azure, run, ml, options };
 }
 
@@ -51,6 +53,12 @@ export async function isAzureRun(home: string, runId: string): Promise<boolean> 
     () => true,
     () => false,
   );
+}
+
+/** Address of the run in Azure ML studio; undefined where it is not a run there. */
+export async function studioOf(home: string, runId: string): Promise<string | undefined> {
+  if (!(await isAzureRun(home, runId))) return undefined;
+  return (await (await loadAzure()).readAzureRun(runFiles(home, runId).folder))?.studio;
 }
 
 /** Brings the history up to date. Where Azure cannot be asked it says so on standard error and leaves the history as it is. */
@@ -72,12 +80,13 @@ export async function updateFromAzure(home: string, history: RunHistory, runId: 
 export async function followAzure(home: string, history: RunHistory, runId: string): Promise<Outcome> {
   using lock = history.lock(runId);
   if (!lock) return fail(`run ${runId}`, 'another fedrad follows it', `fedrad run show ${runId}`);
-  const opened = await openRun(home, history, runId);
-  if (!opened) return fail(`run ${runId}`, 'it is not a run on Azure ML', `fedrad run show ${runId}`);
+  // Before the first call, so that Ctrl-C never ends more than the looking.
   const interrupt = new AbortController();
   const onSignal = (): void => interrupt.abort();
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   try {
+    const opened = await openRun(home, history, runId);
+    if (!opened) return fail(`run ${runId}`, 'it is not a run on Azure ML', `fedrad run show ${runId}`);
     const state = await opened.azure.followAzureRun({
       ...opened.options,
       signal: interrupt.signal,
@@ -88,6 +97,11 @@ export async function followAzure(home: string, history: RunHistory, runId: stri
       onProblem: (error) => process.stderr.write(`note: ${error.message}\n`),
     });
     return outcomeOf(state);
+  } catch (error) {
+    if (!(error instanceof FedradError)) throw error;
+    // Only the looking has ended.
+    const remedy = `${error.remedy ?? 'mend it'}; then fedrad run logs ${runId} --follow`;
+    return fail(error.where, `${error.problem}; run ${runId} goes on at Azure`, remedy, error);
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
@@ -109,7 +123,7 @@ export async function cancelAzure(home: string, history: RunHistory, runId: stri
     }
     using lock = history.lock(runId);
     if (lock) await opened.azure.syncAzureRun(opened.options);
-    await sleep(LOOK_MS);
+    await sleep(opened.options.lookMs ?? LOOK_MS);
   }
 }
 

@@ -65,6 +65,7 @@ export async function startSandbox(context: Cleanup): Promise<Sandbox> {
   apis.push(machineLearningApi(machineLearning), mlflowApi(machineLearning.tracking.mlflow, `/mlflow/v1.0${id}`));
   const endpoints = {
     resourceManager: standIn.url,
+    lookMs: 200,
     blob: Object.fromEntries(accounts.map((account) => [account, azurite.blobUrl(account)])),
   };
   return {
