@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { skipWithoutNats, startFederation } from '../src/messaging/testing.ts';
 import { openRunHistory, type RunEvent } from '../src/workspace/index.ts';
-import { keepRunning } from '../test/chaos/parity.ts';
-import { fedradAt } from '../test/chaos/small-run.ts';
 import { openCleanup } from '../test/hospitals/tool.ts';
+import { keepRunning } from '../test/parity/parity.ts';
+import { fedradAt } from '../test/parity/small-run.ts';
 import type { Bench } from './result.ts';
 
 const UPLOAD = (images: number, size: number): string => `

@@ -5,11 +5,11 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { skipWithoutNats, startFederation } from '../src/messaging/testing.ts';
+import { skipWithoutNats, startFederation, startProxy } from '../src/messaging/testing.ts';
 import { foldRun, openRunHistory, type RunState } from '../src/workspace/index.ts';
 import { program } from './cli.ts';
 import { runToEnd } from './hospitals/tool.ts';
@@ -40,7 +40,8 @@ function processes(t: TestContext) {
 test('a federation whose hospitals come late, stay away, fail and are cut off', {
   skip: skipWithoutNats,
 }, async (t) => {
-  const federation = await startFederation(t);
+  const proxy = await startProxy(t);
+  const federation = await startFederation(t, { host: 'localhost', proxies: { 'silo1-01': proxy.url } });
   const { home, hospitals, folder } = federation;
   const { start, kill, ok } = processes(t);
   const orchestrator = () => start(home, 'orchestrator', 'start', '--http', '127.0.0.1:0');
@@ -73,6 +74,11 @@ test('a federation whose hospitals come late, stay away, fail and are cut off', 
   const uploadText = await readFile(join(examples, 'upload-data', 'config.yaml'), 'utf8');
   await writeFile(upload, `${uploadText}\ndata: {source: "phantom:24", phantom_size: 32}\n`);
   await ok(home, 'submit', 'upload-data', '--example', 'PNEUMONIA', '--config', upload, '--wait');
+  const heard = async (): Promise<number> =>
+    (JSON.parse(await ok(home, 'silo', 'list', '--json')) as { lastHeard?: string }[]).filter((each) => each.lastHeard)
+      .length;
+  for (const deadline = performance.now() + WAIT_MS; (await heard()) < 3; await sleep(300))
+    assert.ok(performance.now() < deadline, 'every hospital is heard of');
   let reference = '';
 
   await t.test('a run waits for a hospital that is away, says so, and goes on when it comes', async () => {
@@ -94,6 +100,29 @@ test('a federation whose hospitals come late, stay away, fail and are cut off', 
     const ended = await until(id, isOver);
     assert.equal(ended.status, 'COMPLETED', ended.reason ?? '');
     assert.equal(modelOf(ended), reference);
+  });
+
+  await t.test('where late updates are kept, one counts as long as the round has too few', async (part) => {
+    const more = '  min_silos: 2\n  round_deadline_minutes: 0.1\n  late_updates: keep\n  suspend_after: 100\n';
+    const id = await submit(await config('kept', more));
+    await until(id, ({ steps }) => steps.has('iteration_1_silo1_training') && steps.has('iteration_1_silo2_training'));
+    await Promise.all([kill(agents[1]!), kill(agents[2]!)]);
+    part.after(() => {
+      agents[1] = agent(1);
+    });
+    // Longer than the deadline.
+    await sleep(8_000);
+    agents[2] = agent(2);
+    const ended = await until(id, isOver);
+    assert.equal(ended.status, 'COMPLETED', ended.reason ?? '');
+    const first = (silo: number) => ended.steps.get(`iteration_1_silo${silo}_training`)!.attempts[0]!;
+    assert.equal(first(2).status, 'completed');
+    const lost = first(1);
+    assert.ok(lost.status === 'failed' && /no result of silo1-01 within 6 s/.test(lost.error));
+  });
+
+  await t.test('one hospital is there by WebSocket through a proxy only', () => {
+    assert.deepEqual(new Set(proxy.asked), new Set([new URL(federation.websocketUrl).host]));
   });
 
   await t.test('a canceled run stops at the hospitals', async () => {
@@ -141,6 +170,31 @@ test('a federation whose hospitals come late, stay away, fail and are cut off', 
     assert.match(silo1.lastHeard, /^20\d\d-/);
     await ok(home, 'silo', 'resume', 'silo1');
     assert.equal((await list()).find(({ compute }) => compute === 'silo1-01')!.state, 'joined');
+  });
+
+  await t.test('images that lie in the datastores of the hospitals are taken from there, all of them', async () => {
+    const datastore = (silo: number): string =>
+      join(hospitals[silo]!.home, 'agent', 'datastores', `datastore_silo${silo}`);
+    for (const silo of hospitals.keys()) {
+      for (const label of ['NORMAL', 'PNEUMONIA']) {
+        const images = join(datastore(0), 'federated_learning', 'pneumonia', 'train', label);
+        await cp(images, join(datastore(silo), 'incoming', label), { recursive: true });
+      }
+    }
+    const own = join(folder, 'own.yaml');
+    const from = async (source: string): Promise<string> => {
+      await writeFile(own, `${uploadText}\ndata: {source: "${source}"}\n`);
+      return ok(home, 'submit', 'upload-data', '--example', 'PNEUMONIA', '--config', own, '--wait');
+    };
+    await from('azureml://datastores/${{silo.datastore}}/paths/incoming');
+    for (const silo of hospitals.keys()) {
+      const text = await readFile(join(datastore(silo), 'federated_learning', 'pneumonia', 'summary.json'), 'utf8');
+      const summary = JSON.parse(text) as { source: string; given: number; siloCount: number };
+      assert.deepEqual([summary.source, summary.siloCount], ['folder', 1]);
+      assert.ok(summary.given > 15);
+    }
+    const shared = from('azureml://datastores/datastore_orchestrator/paths/incoming');
+    await assert.rejects(shared, /silo0-01 reads its own datastore alone, not datastore_orchestrator/);
   });
 
   await t.test(

@@ -7,21 +7,21 @@ import { access, realpath, rm, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { SandboxKind } from '../backends/index.ts';
-import { fail, messageOf } from '../base/index.ts';
+import { fail, messageOf, orAborted } from '../base/index.ts';
 import type { Torch } from '../components/index.ts';
 import type { Heartbeat } from '../messaging/index.ts';
-import { type Datastore, makePrivateFolder, openDirectoryDatastore, tryLock } from '../workspace/index.ts';
-import { closedRun, watchClosedRuns } from './closed-runs.ts';
+import { type LocalDatastore, makePrivateFolder, openDirectoryDatastore, tryLock } from '../workspace/index.ts';
 import { answer, openQueue } from './deliveries.ts';
 import { openDiskSpace } from './disk-space.ts';
 import { HEARTBEAT_MS, openHeartbeat } from './heartbeat.ts';
 import { openJournal } from './journal.ts';
-import { openLink, orAborted } from './link.ts';
+import { openLink } from './link.ts';
 import type { Log } from './log.ts';
 import { openMetrics } from './metrics.ts';
 import { openObjectCache } from './object-cache.ts';
 import { agentPaths } from './paths.ts';
 import { removeOld } from './remove-old.ts';
+import { entryOf, watchRunEntries } from './run-entries.ts';
 import type { RunWorkOptions } from './run-work.ts';
 import type { SendEndOptions } from './send-end.ts';
 import { type AgentStatus, writeStatus } from './status-file.ts';
@@ -97,7 +97,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const journal = openJournal(paths.journal);
   await removeOld(paths, journal, now());
   const left = [...journal.unanswered()];
-  const datastores = new Map<string, Datastore>();
+  const datastores = new Map<string, LocalDatastore>();
   for (const name of membership.datastores)
     datastores.set(name, await openDirectoryDatastore(name, paths.datastore(name)));
 
@@ -109,8 +109,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const link = openLink(() => membership.connect(`fedrad agent ${compute}`), log);
   const [stopping, draining] = [new AbortController(), new AbortController()];
   const transfer = options.openTransfer(link.connection);
-  const outboxes = new Map<string, Promise<Datastore>>();
-  const outboxOf = (run: string): Promise<Datastore> => {
+  const outboxes = new Map<string, Promise<LocalDatastore>>();
+  const outboxOf = (run: string): Promise<LocalDatastore> => {
     const opened = outboxes.get(run) ?? openDirectoryDatastore('outbox', paths.outbox(run));
     outboxes.set(run, opened);
     return opened;
@@ -149,8 +149,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     isClosed: async (run) => {
       const connection = link.now();
       if (!connection) return false;
-      return closedRun(connection, run, orchestratorKey).then(
-        (closed) => closed !== undefined,
+      return entryOf(connection, run, orchestratorKey).then(
+        (entry) => entry?.kind === 'run-closed',
         () => false,
       );
     },
@@ -229,13 +229,18 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     }
   };
 
-  const watching = watchClosedRuns({
+  const watching = watchRunEntries({
     ...{ link, orchestratorKey, log, signal: stopping.signal },
     working: () => worker.running().map(({ run }) => run),
     kept: () => journal.runs().map(({ run }) => run),
-    onClosed: async ({ run, status: how }) => {
+    onEntry: async (entry) => {
+      const { run } = entry;
+      if (entry.kind === 'work-withdrawn') {
+        const own = entry.work.filter((work) => work.compute === compute);
+        return worker.withdraw(own.map(({ step, attempt }) => ({ run, step, attempt })));
+      }
       await worker.closeRun(run);
-      log.info(`the run is ${how}: its steps are stopped, what was kept for it is forgotten`, { run });
+      log.info(`the run is ${entry.status}: its steps are stopped, what was kept for it is forgotten`, { run });
     },
   });
   const serving = Promise.all(Array.from({ length: concurrency }, serve));

@@ -6,11 +6,11 @@ import { realpath } from 'node:fs/promises';
 import { sep } from 'node:path';
 import { FedradError, fail } from '../base/index.ts';
 import type { Work } from '../messaging/index.ts';
-import { codeOf, type Datastore, parseDatastoreUri, type StepOutput } from '../workspace/index.ts';
+import { codeOf, type LocalDatastore, parseDatastoreUri, type StepOutput } from '../workspace/index.ts';
 import type { Held } from './object-cache.ts';
 
 export interface InputPlaces {
-  readonly datastores: ReadonlyMap<string, Datastore>;
+  readonly datastores: ReadonlyMap<string, LocalDatastore>;
   /** Real paths of the folders that data may be imported from. */
   readonly imports: readonly string[];
   /** Content of somebody else's datastore; undefined when it is gone. */
@@ -59,11 +59,11 @@ export async function findInputs({ step, inputs }: Work, places: InputPlaces): P
 }
 
 /** Whether the path of the datastore still has this content. */
-export async function isSame(datastore: Datastore, path: string, sha256: string): Promise<boolean> {
+export async function isSame(datastore: LocalDatastore, path: string, sha256: string): Promise<boolean> {
   return (await datastore.exists(path)) && (await datastore.hash(path)).sha256 === sha256;
 }
 
-async function ownData(uri: string, datastores: ReadonlyMap<string, Datastore>, where: string): Promise<string> {
+async function ownData(uri: string, datastores: ReadonlyMap<string, LocalDatastore>, where: string): Promise<string> {
   const { datastore, path } = parseDatastoreUri(uri, where);
   const own = datastores.get(datastore) ?? fail(where, `no datastore ${datastore} here`);
   if (!(await own.exists(path))) fail(where, `there are no data in ${datastore}`, 'fedrad submit upload-data first');

@@ -27,6 +27,8 @@ export interface Journal extends Disposable {
   ended(end: End, at: Date): void;
   /** The end has arrived and the delivery is answered. */
   confirmed(key: WorkKey): void;
+  /** Whether it was begun: it may have left something. */
+  hasBegun(key: WorkKey): boolean;
   end(key: WorkKey): EndedWork | undefined;
   /** Where deliveries are answered that an earlier process left unanswered. */
   unanswered(): readonly string[];
@@ -94,6 +96,7 @@ function journalOf(database: DatabaseSync, path: string): Journal {
     end: database.prepare(
       'SELECT body, confirmed FROM work WHERE run = ? AND step = ? AND attempt = ? AND body IS NOT NULL',
     ),
+    hasBegun: database.prepare('SELECT 1 FROM work WHERE run = ? AND step = ? AND attempt = ?'),
     unanswered: database.prepare("SELECT ack FROM work WHERE confirmed = 0 AND ack <> ''"),
     recent: database.prepare(
       'SELECT run, step, attempt, kind, at FROM work WHERE kind IS NOT NULL ORDER BY at DESC LIMIT 100',
@@ -115,6 +118,7 @@ function journalOf(database: DatabaseSync, path: string): Journal {
       if (!row) return undefined;
       return { end: readEnd(String(row['body']), path), confirmed: row['confirmed'] === 1 };
     },
+    hasBegun: ({ run, step, attempt }) => explained(() => statement.hasBegun.get(run, step, attempt)) !== undefined,
     unanswered: () => explained(() => statement.unanswered.all()).map(({ ack }) => String(ack)),
     recent: () =>
       explained(() => statement.recent.all()).map((row) => ({

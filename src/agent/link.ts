@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { messageOf } from '../base/index.ts';
+import { messageOf, orAborted } from '../base/index.ts';
 import type { Log } from './log.ts';
 
 export interface Link {
@@ -95,17 +95,4 @@ export function openLink(connect: () => Promise<NatsConnection>, log: Log): Link
       }
     },
   };
-}
-
-/** The promise's value, or a rejection as soon as the signal comes. */
-export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

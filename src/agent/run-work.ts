@@ -7,7 +7,7 @@ import { type AttemptEnd, publishOutputs, runStepHere, type StepHost } from '../
 import { FedradError, FULL_DISK, fail, messageOf } from '../base/index.ts';
 import { COMPONENTS, type StepMessage } from '../components/index.ts';
 import type { End, Talk, Work } from '../messaging/index.ts';
-import { codeOf, type Datastore, parseDatastoreUri, type StepOutput } from '../workspace/index.ts';
+import { codeOf, type LocalDatastore, parseDatastoreUri, type StepOutput } from '../workspace/index.ts';
 import { findInputs, type InputPlaces } from './inputs.ts';
 import type { Log } from './log.ts';
 import { checkWork, type Site } from './site-policy.ts';
@@ -23,7 +23,7 @@ export interface RunWorkOptions extends Omit<InputPlaces, 'takeObject'> {
   /** Threads for a step that uses them. */
   readonly threads: number;
   /** Outputs that leave wait here. */
-  readonly outboxOf: (run: string) => Promise<Datastore>;
+  readonly outboxOf: (run: string) => Promise<LocalDatastore>;
   readonly takeObject: (run: string, output: StepOutput, signal: AbortSignal) => ReturnType<InputPlaces['takeObject']>;
   readonly log: Log;
   readonly now: () => Date;
@@ -92,8 +92,6 @@ async function checkAndRun(
   const host = options.hostOf(run);
   if (step.component === 'train-in-silo-pytorch' && !host.torch)
     fail(`step ${step.id}`, 'this hospital does not train in PyTorch', 'at the hospital: fedrad agent --pytorch');
-  const late = lateness(work, options.now());
-  if (late) return { kind: 'refused', error: late, logTail: [] };
   const secrets = await options.vault.reveal(step.secrets);
   const inputs = await findInputs(work, {
     ...{ datastores, imports },
@@ -122,13 +120,7 @@ async function checkAndRun(
   }
 }
 
-/** Why work that came after its deadline is not begun. */
-function lateness({ deadline }: Work, now: Date): string | undefined {
-  if (deadline === undefined || now.getTime() <= Date.parse(deadline)) return undefined;
-  return `its deadline ${deadline} had passed when the hospital came to it, at ${now.toISOString()} of its clock`;
-}
-
-const localPath = (datastores: ReadonlyMap<string, Datastore>, uri: string): string => {
+const localPath = (datastores: ReadonlyMap<string, LocalDatastore>, uri: string): string => {
   const { datastore, path } = parseDatastoreUri(uri);
   return datastores.get(datastore)!.localPath(path);
 };

@@ -5,12 +5,12 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstream } from '@nats-io/jetstream';
-import { messageOf } from '../base/index.ts';
+import { messageOf, orAborted } from '../base/index.ts';
 import { type End, endSubject, seal } from '../messaging/index.ts';
-import { type Datastore, parseDatastoreUri } from '../workspace/index.ts';
+import { type LocalDatastore, parseDatastoreUri } from '../workspace/index.ts';
 import { confirmDone } from './deliveries.ts';
 import { isSame } from './inputs.ts';
-import { type Link, orAborted } from './link.ts';
+import type { Link } from './link.ts';
 import type { Log } from './log.ts';
 import { outboxPath } from './run-work.ts';
 import type { Transfer } from './transfer.ts';
@@ -20,8 +20,8 @@ export interface SendEndOptions {
   readonly compute: string;
   readonly signingKey: KeyObject;
   readonly transfer: Transfer;
-  readonly datastores: ReadonlyMap<string, Datastore>;
-  readonly outboxOf: (run: string) => Promise<Datastore>;
+  readonly datastores: ReadonlyMap<string, LocalDatastore>;
+  readonly outboxOf: (run: string) => Promise<LocalDatastore>;
   readonly log: Log;
 }
 
@@ -60,7 +60,6 @@ export async function sendEnd(
       const connection = await options.link.connection(signal);
       const bytes = seal(end, options.signingKey);
       await jetstream(connection).publish(endSubject(options.compute, end.run), bytes, {
-        // The stream is of all hospitals: whoever guesses this number first has the message dropped as its own one's double.
         msgID: createHash('sha256').update(bytes).digest('base64url'),
         timeout: PUBLISH_TIMEOUT_MS,
       });

@@ -17,7 +17,7 @@ const output = (datastore: string) => ({
 const workOf = (step: Step, change: Partial<Step> = {}): Work =>
   workSchema.parse({
     kind: 'work',
-    run: 'r1',
+    run: 'calm_lung_7f3k2q',
     attempt: 1,
     step: { ...step, ...change },
     inputs: Object.fromEntries(
@@ -53,6 +53,8 @@ test('every step that the pneumonia graph has in a hospital is allowed', () => {
 
 test('what the table does not have is refused', () => {
   const foreign = 'azureml://datastores/datastore_orchestrator/paths/x/${{name}}/';
+  // The run's name would be the hospital's own folder.
+  assert.throws(() => checkWork({ ...workOf(preparation), run: 'pneumonia' }, site), /another name than fedrad gives/);
   const cases: [string, Step, Partial<Step>, RegExp][] = [
     ['another compute', training, { compute: 'silo1-01' }, /it is for silo1-01/],
     ['a component of the orchestrator', stepOf('initial_model'), { compute: 'silo0-01' }, /does not run in a hospital/],
@@ -67,7 +69,7 @@ test('what the table does not have is refused', () => {
     [
       'a path that leads out',
       preparation,
-      { outputs: { prepared_data: 'azureml://datastores/datastore_silo0/paths/../r1' } },
+      { outputs: { prepared_data: 'azureml://datastores/datastore_silo0/paths/../calm_lung_7f3k2q' } },
       /\.\./,
     ],
     ['an output of another name', training, { outputs: { '../model': foreign } }, /expected the outputs model/],
@@ -87,6 +89,12 @@ test('what the table does not have is refused', () => {
     ['a secret', training, { secrets: ['kagglekey'] }, /secret/],
     ['a replacement', preparation, { replace: true }, /replace/],
     ["somebody else's cache", preparation, { cache: foreign }, /cache/],
+    [
+      'a cache over the data',
+      preparation,
+      { cache: 'azureml://datastores/datastore_silo0/paths/federated_learning/pneumonia' },
+      /cache/,
+    ],
     ['a parameter', preparation, { parameters: { image_size: 'x' } }, /image_size/],
   ];
   for (const [what, step, change, expected] of cases) {

@@ -8,7 +8,8 @@ import { outputUri } from '../backends/index.ts';
 import { fail } from '../base/index.ts';
 import { COMPONENTS, type ComponentName } from '../components/index.ts';
 import type { Work } from '../messaging/index.ts';
-import { parseDatastoreUri } from '../workspace/index.ts';
+import { CACHE_PATH } from '../pipelines/index.ts';
+import { isNewRunId, parseDatastoreUri } from '../workspace/index.ts';
 
 interface Row {
   /** Outputs that may go to another datastore than the hospital's own. */
@@ -54,6 +55,8 @@ const NAME = /^[A-Za-z0-9_-]{1,120}$/;
 export function checkWork({ step, inputs, run }: Work, site: Site): void {
   const where = `step ${step.id}`;
   const refuse = (problem: string): never => fail(where, problem, "it is the site's policy: docs/agent.md");
+  // Outputs lie in folders of this name: it must not be the one of a folder that is there already.
+  if (!isNewRunId(run)) refuse('its run has another name than fedrad gives');
   if (step.compute !== site.compute) refuse(`it is for ${step.compute}; this is ${site.compute}`);
   const row = SITE_POLICY[step.component];
   if (!row) {
@@ -89,7 +92,8 @@ export function checkWork({ step, inputs, run }: Work, site: Site): void {
     }
   }
   if (step.replace && !row.replace) refuse('its outputs may not replace others');
-  if (step.cache !== undefined && !(row.cache && isOwn(step.cache))) refuse('it may not have that cache');
+  const isCache = (uri: string): boolean => isOwn(uri) && parseDatastoreUri(uri).path === CACHE_PATH;
+  if (step.cache !== undefined && !(row.cache && isCache(step.cache))) refuse('it may not have that cache');
   if (step.network && !row.network) refuse('it may not use the network');
   const secret = step.secrets.find((each) => !row.secrets?.includes(each));
   if (secret !== undefined) refuse('it asks for a secret that it may not have');

@@ -12,9 +12,9 @@ import { AckPolicy, jetstream, jetstreamManager, RetentionPolicy } from '@nats-i
 import { Kvm } from '@nats-io/kv';
 import {
   AGENTS_BUCKET,
-  ENDS_STREAM,
   type End,
   endSchema,
+  endsStream,
   type Federation,
   type Heartbeat,
   heartbeatSchema,
@@ -165,7 +165,7 @@ export async function openOrchestrator(
   t.after(() => connection.close());
   const manager = await jetstreamManager(connection);
   await manager.streams.add({ name: WORK_STREAM, subjects: ['fedrad.work.>'], retention: RetentionPolicy.Workqueue });
-  await manager.streams.add({ name: ENDS_STREAM, subjects: ['fedrad.ends.>'] });
+  await manager.streams.add({ name: endsStream(COMPUTE), subjects: ['fedrad.ends.>'] });
   await manager.consumers.add(WORK_STREAM, {
     durable_name: workConsumer(COMPUTE),
     filter_subject: workSubject(COMPUTE, '>'),
@@ -184,7 +184,7 @@ export async function openOrchestrator(
   const tell = (): void => {
     for (const listener of listeners) listener();
   };
-  const consumer = await jetstream(connection).consumers.get(ENDS_STREAM);
+  const consumer = await jetstream(connection).consumers.get(endsStream(COMPUTE));
   const messages = await consumer.consume({
     callback: ({ data }) => {
       ends.push(unseal(data, endSchema, hospitalKey, COMPUTE));
@@ -239,6 +239,9 @@ export async function openOrchestrator(
     },
     closeRun: async (run: string, status = 'CANCELED'): Promise<void> => {
       await runs.put(run, seal({ kind: 'run-closed', run, status }, federation.signingKey));
+    },
+    withdraw: async (run: string, work: { compute: string; step: string; attempt: number }[]): Promise<void> => {
+      await runs.put(run, seal({ kind: 'work-withdrawn', run, work }, federation.signingKey));
     },
     waiting,
     /** Waits until no work waits. */

@@ -1,7 +1,7 @@
 /** @file Content that comes and goes as objects of the server, by run and content hash. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { FedradError } from '../base/index.ts';
+import { FedradError, orAborted } from '../base/index.ts';
 import {
   MODELS_BUCKET,
   ObjectDamaged,
@@ -11,7 +11,6 @@ import {
   updatesBucket,
 } from '../messaging/index.ts';
 import { type ContentHash, codeOf } from '../workspace/index.ts';
-import { orAborted } from './link.ts';
 
 export interface Content extends ContentHash {
   readonly run: string;

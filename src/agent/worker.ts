@@ -45,6 +45,8 @@ export interface Worker {
   running(): readonly RunningWork[];
   /** Stops the run's steps and forgets what was kept for it. */
   closeRun(run: string): Promise<void>;
+  /** Stops these attempts: the run goes on without them. */
+  withdraw(keys: readonly WorkKey[]): Promise<void>;
   /** Stops all steps now; their work comes again. */
   stop(): Promise<void>;
 }
@@ -59,7 +61,7 @@ interface Current {
   /** Of its last delivery. */
   ack: string;
   phase: 'running' | 'sending';
-  /** Its run is closed: it must not come again. */
+  /** Nobody waits for it any more: it must not come again. */
   closed: boolean;
   ended: Promise<void>;
 }
@@ -191,13 +193,11 @@ export function openWorker(options: WorkerOptions): Worker {
         entry.closed = true;
         return;
       }
-      // Its outputs may lie there, and are not what they were.
-      const lost = journal.end(key) !== undefined;
+      // Killed after it had published: its outputs lie there, and may not be what they were.
+      const again = journal.hasBegun(key);
       let end = await remembered(key);
       if (end) metrics.remembered.inc();
-      else {
-        end = await runWithSpace(lost ? { ...work, redone: true } : work, entry);
-      }
+      else end = await runWithSpace(again ? { ...work, redone: true } : work, entry);
       if (!end) return;
       entry.phase = 'sending';
       if (await sendEnd(end, () => entry.ack, options.sending, abort.signal)) confirm(key);
@@ -259,13 +259,22 @@ export function openWorker(options: WorkerOptions): Worker {
     await Promise.all(entries.map(({ ended }) => ended));
   };
 
+  const giveUp = async (entries: readonly Current[], reason: string): Promise<void> => {
+    for (const entry of entries) entry.closed = true;
+    await abortAll(entries, reason);
+  };
+
   return {
     handle,
     running: () => [...current.values()].map(({ key, since, phase }) => ({ ...key, since, phase })),
+    withdraw: async (keys) => {
+      const entries = keys.flatMap((key) => current.get(nameOf(key)) ?? []);
+      for (const { key } of entries) log.warn(`${key.step}: stopped, the run goes on without it`, { run: key.run });
+      await giveUp(entries, 'the run goes on without it');
+    },
     closeRun: async (run) => {
       const entries = [...current.values()].filter(({ key }) => key.run === run);
-      for (const entry of entries) entry.closed = true;
-      await abortAll(entries, 'the run is closed');
+      await giveUp(entries, 'the run is closed');
       journal.forgetRun(run);
       await options.forgetFiles(run);
     },

@@ -17,7 +17,7 @@ import type { TokenCredential } from '@azure/identity';
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
 import { didYouMean } from '../workspace/index.ts';
-import { explainAzure } from './errors.ts';
+import { explainAzure, explained, statusOf } from './errors.ts';
 import { type WorkspaceAddress, type WorkspacePart, workspaceParts } from './pipeline-job-rest.ts';
 
 export interface AzureMlOptions {
@@ -237,17 +237,6 @@ function historyHost(tracking: string | undefined, location: string | undefined,
   if (tracking !== undefined && URL.canParse(tracking)) return `https://${new URL(tracking).host}`;
   if (location !== undefined) return `https://${location}.api.azureml.ms`;
   return fail(where, 'Azure does not say in which region it is');
-}
-
-const statusOf = (error: unknown): number | undefined =>
-  typeof error === 'object' && error !== null && 'statusCode' in error ? Number(error.statusCode) : undefined;
-
-async function explained<T>(where: string, action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (error) {
-    throw explainAzure(where, error);
-  }
 }
 
 /** The end of a body as text. */

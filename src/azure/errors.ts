@@ -18,6 +18,19 @@ export function explainAzure(where: string, error: unknown): FedradError {
   return new FedradError({ where, problem, remedy, cause: error });
 }
 
+/** The action's result; what Azure refuses is thrown as one of fedrad's errors. */
+export async function explained<T>(where: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw explainAzure(where, error);
+  }
+}
+
+/** The HTTP status of an answer that was an error, if it is one. */
+export const statusOf = (error: unknown): number | undefined =>
+  typeof error === 'object' && error !== null && 'statusCode' in error ? Number(error.statusCode) : undefined;
+
 function answerOf(error: unknown): Answer {
   const { statusCode, code, name, details } = (typeof error === 'object' && error !== null ? error : {}) as {
     statusCode?: number;
@@ -25,10 +38,11 @@ function answerOf(error: unknown): Answer {
     name?: unknown;
     details?: { error?: { code?: unknown } };
   };
-  const signIn = typeof name === 'string' && /Authentication|CredentialUnavailable/.test(name) ? name : '';
+  const telling =
+    typeof name === 'string' && /Authentication|CredentialUnavailable|^AbortError$/.test(name) ? name : '';
   return {
     status: statusCode,
-    code: signIn || String(details?.error?.code ?? code ?? ''),
+    code: telling || String(details?.error?.code ?? code ?? ''),
     message: messageOf(error).slice(0, 300),
   };
 }
@@ -39,11 +53,18 @@ function wordsFor({ status, code, message }: Answer): [problem: string, remedy: 
     status === 401
   )
     return ['the sign-in to Azure is missing or has expired', 'az login'];
+  // Every call ends at its deadline; nothing else aborts one.
+  if (code === 'AbortError') return ['no answer in the time that a call has', 'look at the connection, then try again'];
   if (code === 'SubscriptionNotFound')
     return ['Azure knows no such subscription', 'az account list; --subscription_id'];
   if (code === 'ResourceGroupNotFound')
     return ['Azure knows no such resource group', '--resource_group, or fedrad provision --target azure'];
   if (status === 404) return [`not found: ${message}`, 'look at the name, the resource group and the subscription'];
+  if (code === 'AuthorizationPermissionMismatch')
+    return [
+      'the signed-in user may not read or write these blobs',
+      'ask an owner for the role Storage Blob Data Contributor (to read only: Reader) on the storage account',
+    ];
   if (status === 403)
     return [`the signed-in user may not do this: ${message}`, 'ask an owner of the resource group for the role'];
   if (/Quota/i.test(code) || /quota/i.test(message))

@@ -10,6 +10,8 @@ export interface FollowOptions extends SyncOptions {
   readonly signal: AbortSignal;
   /** Called where Azure could not be asked; it is asked again. */
   readonly onProblem: (error: FedradError) => void;
+  /** Longest pause between two looks, in milliseconds; default 15000. */
+  readonly lookMs?: number;
 }
 
 const FIRST_LOOK_MS = 1_000;
@@ -21,10 +23,10 @@ const PROBLEMS_IN_A_ROW = 10;
 
 /** The state of the run when it is over, or when `signal` ends the looking. @throws FedradError where Azure cannot be asked any more */
 export async function followAzureRun(options: FollowOptions): Promise<RunState> {
-  const { history, runId, signal, onEvent, onProblem } = options;
+  const { history, runId, signal, onEvent, onProblem, lookMs = LATER_LOOK_MS } = options;
   let seen = lastSeq(history, runId);
   let problems = 0;
-  let pauseMs = FIRST_LOOK_MS;
+  let pauseMs = Math.min(FIRST_LOOK_MS, lookMs);
   const end = performance.now() + LONGEST_MS;
   for (;;) {
     let state: RunState | undefined;
@@ -44,7 +46,7 @@ export async function followAzureRun(options: FollowOptions): Promise<RunState> 
     }
     if (state && (state.finishedAt !== undefined || signal.aborted || performance.now() > end)) return state;
     await sleep(pauseMs, undefined, { signal }).catch(() => {});
-    pauseMs = Math.min(LATER_LOOK_MS, pauseMs * 1.2);
+    pauseMs = Math.min(lookMs, pauseMs * 1.2);
   }
 }
 

@@ -4,11 +4,11 @@ export { type AzureRun, readAzureRun, recordAzureRun, syncAzureRun } from './azu
 export { openAzureVault } from './azure-vault.ts';
 export { AZURE_SECRET_PERMISSIONS, setAzurePolicy } from './azure-vault-policy.ts';
 export { type AzureMl, openAzureMl } from './azureml-client.ts';
+export { type BlobPlaceOptions, blobContainer, openBlobDatastore } from './blob-datastore.ts';
 export { azureCredential } from './credential.ts';
 export { type AzureEndpoints, azureEndpoints } from './endpoints.ts';
 export { environmentOf } from './environments.ts';
 export { explainAzure } from './errors.ts';
-export { fetchOutput } from './fetch-outputs.ts';
 export { followAzureRun } from './follow-job.ts';
 export { type JobIdentity, type PipelineJob, pipelineJob } from './pipeline-job.ts';
 export { componentVersionBody, jobBody, type WorkspaceAddress, workspaceParts } from './pipeline-job-rest.ts';

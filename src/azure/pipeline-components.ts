@@ -114,11 +114,14 @@ function draftOf(step: Step, vault: string | undefined, processCount: number) {
   for (const [name, input] of Object.entries(step.inputs)) {
     // The example's name. What comes behind "data_" is not looked at where there is one.
     const [target, port] =
-      oneDataSet && name.startsWith('data_') ? ['data_silo', 'dataset_name'] : [name, portName(name)];
+      oneDataSet && name.startsWith('data_')
+        ? ['data_silo', 'dataset_name']
+        : // An input and a parameter may have one name; Azure ML has one list of both.
+          [name, portName(name in step.parameters ? `${name}_data` : name)];
     if (ports.some((other) => other.name === port)) {
       fail(`step ${step.id}: input ${name}`, `Azure ML would call it ${port}, like another`, 'rename a silo');
     }
-    const type = input.from === 'local' && isZip(step) ? 'uri_file' : 'uri_folder';
+    const type = input.from !== 'step' && isZip(step) ? 'uri_file' : 'uri_folder';
     ports.push({ name: port, type, words: `--input '${target}=\${{inputs.${port}}}'` });
     portOf[name] = port;
   }

@@ -136,13 +136,14 @@ function jobInput(
   names: ReadonlyMap<string, string>,
   isFile: boolean,
 ): JobInput {
+  const type = isFile ? 'uri_file' : 'uri_folder';
   switch (input.from) {
     case 'step':
       return { kind: 'step', step: names.get(input.step)!, output: input.output };
     case 'local':
-      return { kind: 'local', type: isFile ? 'uri_file' : 'uri_folder', path: input.path };
+      return { kind: 'local', type, path: input.path };
     case 'datastore':
-      return { kind: 'path', type: 'uri_folder', path: input.path, mode: inputMode(step, name, input.mode) };
+      return { kind: 'path', type, path: input.path, mode: inputMode(step, name, input.mode) };
   }
 }
 

@@ -6,5 +6,6 @@ export { runStepHere, type StepHost, type StepWork } from './local/run-step-here
 export { detectSandbox, type SandboxKind } from './local/sandbox.ts';
 export { type Agents, AWAY_MS, lastHeartbeats, watchAgents } from './nats/agents.ts';
 export { closeEndedRuns, type NatsBackendOptions, natsBackend } from './nats/nats-backend.ts';
+export { patiently } from './nats/patiently.ts';
 export { prepareStreams } from './nats/streams.ts';
 export { type OutputPlace, outputUri, publishOutputs } from './publish-outputs.ts';

@@ -38,5 +38,9 @@ export const fail = (where: string, problem: string, remedy?: string, cause?: un
 export const messageOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).replaceAll(/\s*\n\s*/g, ' ');
 
+/** The text without the control characters that a terminal would obey. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must go
+export const printable = (text: string): string => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
+
 /** What every error says whose cause is a full disk, however it travels. */
 export const FULL_DISK = 'the disk is full';

@@ -1,6 +1,8 @@
 /** What the other rooms may use of base. */
-export { FedradError, FULL_DISK, fail, messageOf, type Problem } from './errors.ts';
+export { concurrently } from './concurrently.ts';
+export { FedradError, FULL_DISK, fail, messageOf, type Problem, printable } from './errors.ts';
 export { canonicalJson, sha256 } from './hash.ts';
+export { orAborted } from './or-aborted.ts';
 export {
   checkParameters,
   elementCount,

@@ -2,7 +2,7 @@
 import { access } from 'node:fs/promises';
 import { fail } from '../base/index.ts';
 import { checkShares, readShare } from '../components/index.ts';
-import type { Graph, PneumoniaConfig, UploadConfig } from '../pipelines/index.ts';
+import { type Graph, OWN_DATASTORE, type PneumoniaConfig, type UploadConfig } from '../pipelines/index.ts';
 import { findCompute, findDatastore, parseDatastoreUri, type Workspace } from '../workspace/index.ts';
 
 /** Computes and datastores exist, fit together, and each silo's data is there (`offline`: the data may come later). */
@@ -63,16 +63,13 @@ export async function checkUploadConfig(
   file: string,
   across = false,
 ): Promise<void> {
-  for (const input of across ? [] : graph.steps.flatMap(({ inputs }) => Object.values(inputs))) {
-    if (input.from !== 'local') continue;
-    await access(input.path).catch((cause: unknown) =>
-      fail(
-        `${file}: data.source`,
-        `cannot read ${input.path}`,
-        'give the path of a folder or zip archive that exists',
-        cause,
-      ),
-    );
+  const where = `${file}: data.source`;
+  for (const step of graph.steps) {
+    for (const input of Object.values(step.inputs)) {
+      if (input.from === 'datastore' && across) checkOwn(step, input.path, where);
+      else if (input.from === 'datastore') await checkReadable(workspace, step.compute, input.path, where);
+      else if (input.from === 'local' && !across) await checkLocal(input.path, where);
+    }
   }
   const at = `${file}: federated_learning`;
   const { host, silos } = config.federated_learning;
@@ -82,6 +79,33 @@ export async function checkUploadConfig(
   const again = names.findIndex((name, index) => names.indexOf(name) !== index);
   if (again >= 0)
     fail(`${at}.silos[${again}].datastore`, `${names[again]} stands twice`, 'give each silo a datastore of its own');
+}
+
+const checkLocal = (path: string, where: string): Promise<void> =>
+  access(path).catch((cause: unknown) =>
+    fail(where, `cannot read ${path}`, 'give the path of a folder or zip archive that exists', cause),
+  );
+
+/** Where hospitals stay apart each reads its own datastore. */
+function checkOwn({ compute, outputs }: Graph['steps'][number], uri: string, where: string): void {
+  const { datastore } = parseDatastoreUri(uri, where);
+  if (Object.values(outputs).some((own) => parseDatastoreUri(own, where).datastore === datastore)) return;
+  fail(
+    where,
+    `${compute} reads its own datastore alone, not ${datastore}`,
+    `azureml://datastores/${OWN_DATASTORE}/paths/…`,
+  );
+}
+
+/** The compute may read the path of the datastore, and something lies there. */
+async function checkReadable(workspace: Workspace, compute: string, uri: string, where: string): Promise<void> {
+  const { datastore, path } = parseDatastoreUri(uri, where);
+  const place = findDatastore(workspace, datastore, where);
+  const { datastores } = findCompute(workspace, compute, where);
+  if (!datastores.includes(datastore))
+    fail(where, `compute ${compute} may not use ${datastore}`, `use ${datastores.join(' or ')}`);
+  if (!(await place.exists(path)))
+    fail(where, `nothing lies at ${uri}`, `put the images there: ${place.localPath(path)}`);
 }
 
 function checkPlace(

@@ -23,6 +23,8 @@ export interface ExecuteOptions extends TrackingChoice {
   readonly quiet?: boolean;
   /** Ends the run so that it can be resumed; by default Ctrl-C does. */
   readonly signal?: AbortSignal;
+  /** Hears of what the run overcomes (default: notes on standard error). */
+  readonly onProblem?: (text: string) => void;
   /** A connection that is there already, to a workspace across hospitals. */
   readonly link?: FederationLink;
 }
@@ -69,7 +71,7 @@ export async function executeRun(
   const onSignal = (): void => interrupt.abort();
   if (!options.signal) process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   const progress = progressPrinter(process.stderr, () => performance.now());
-  const onProblem = (text: string): void => console.error(`note: ${text}`);
+  const { onProblem = (text: string): void => console.error(`note: ${text}`) } = options;
   let link: FederationLink | undefined;
   const tracking = await beginTracking(home, history, runId, graph, options);
   let ended: 'ended' | 'interrupted' = 'interrupted';

@@ -1,7 +1,7 @@
 /** @file `fedrad orchestrator start`: the service of a workspace across hospitals: it answers joins and runs what is submitted. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { closeEndedRuns, prepareStreams, watchAgents } from '../backends/index.ts';
+import { closeEndedRuns, patiently, prepareStreams, watchAgents } from '../backends/index.ts';
 import { fail, messageOf } from '../base/index.ts';
 import { openFederation } from '../messaging/index.ts';
 import { openRunHistory, openWorkspace, type RunHistory, tryLock } from '../workspace/index.ts';
@@ -47,21 +47,30 @@ async function start(home: string, options: StartOptions): Promise<void> {
   const closing: (() => Promise<unknown>)[] = [() => nc.close()];
   try {
     const silos = [...workspace.computes.values()].filter(({ role }) => role === 'silo').map((each) => each.name);
-    // Who was revoked while nats-server could not be told.
-    await federation.publishAccounts();
-    await prepareStreams(nc, silos);
-    // What nats-server missed of revocations while it was away.
-    await federation.publishAccounts();
     const ended = history.list().filter(({ workspace, status }) => workspace === name && isOver(status));
-    await closeEndedRuns(
-      { nc, federation, onProblem: say },
-      silos,
-      new Map(ended.map(({ id, status }) => [id, status])),
-    );
-    const joins = await federation.answerJoins(nc);
-    closing.push(() => joins.close());
-    const agents = await watchAgents(nc, federation, () => new Date(), say);
+    const prepare = async () => {
+      // Who was revoked while nats-server could not be told.
+      await federation.publishAccounts();
+      await prepareStreams(nc, silos);
+      // What nats-server missed of revocations while it was away.
+      await federation.publishAccounts();
+      await closeEndedRuns(
+        { nc, federation, onProblem: say },
+        silos,
+        new Map(ended.map(({ id, status }) => [id, status])),
+      );
+      return watchAgents(nc, federation, silos, () => new Date(), say);
+    };
+    const agents = await patiently('nats-server', prepare, stop.signal).catch((error: unknown) => {
+      if (!stop.signal.aborted) throw error;
+    });
+    if (!agents) return;
     closing.push(() => agents.close());
+    const joins = federation.answerJoins(nc, {
+      onJoined: ({ compute, fingerprint }) => say(`${compute} has joined, with fingerprint ${fingerprint}`),
+      onProblem: say,
+    });
+    closing.push(() => joins.close());
     const health = await serveOrchestratorHealth(options.http, {
       home,
       workspace: name,
@@ -108,7 +117,7 @@ async function takeRuns({ home, name, history, link, options, signal, say }: Ser
     try {
       const { cores } = options;
       const outcome = await executeRun(home, history, id, {
-        ...{ quiet: true, signal, link },
+        ...{ quiet: true, signal, link, onProblem: (text: string) => say(`run ${id}: ${text}`) },
         ...(cores === undefined ? {} : { cores }),
       });
       say(`run ${id}: ${outcome.status}${'reason' in outcome ? `: ${outcome.reason}` : ''}`);

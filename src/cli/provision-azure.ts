@@ -79,12 +79,14 @@ export async function provisionOnAzure(options: AzureProvisionOptions): Promise<
     fail('--subscription_id', `expected the id of a subscription, got "${subscriptionId}"`, 'az account list');
   if (!GROUP.test(resourceGroup))
     fail('--resource_group', `expected the name of a resource group, got "${resourceGroup}"`, 'az group list');
+  const { resourceManager, lookMs } = azure.azureEndpoints();
   const target = {
     plan,
     subscriptionId,
     resourceGroup,
     credential: azure.azureCredential(),
-    resourceManager: azure.azureEndpoints().resourceManager,
+    resourceManager,
+    ...(lookMs === undefined ? {} : { lookMs }),
   };
   if (options.whatIf) {
     const { groupExists, changes } = await azure.whatIfPlan(target);

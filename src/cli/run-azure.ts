@@ -2,6 +2,7 @@
  * @file Runs that are jobs of an Azure ML workspace: brings what has happened there into the history, so that the other commands read it
  * as they read any run; follows and cancels them. Loads Azure's code only where a run is one.
  */
+import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Outcome, outputUri } from '../backends/index.ts';
@@ -31,28 +32,33 @@ async function openRun(home: string, history: RunHistory, runId: string) {
     const fetched: Awaited<ReturnType<typeof fetchOutputs>> = {};
     for (const [name, template] of Object.entries(step.outputs)) {
       const uri = outputUri(template, child.runId);
-      const place = await ml.blobPlace(parseDatastoreUri(uri).datastore, uri);
-      fetched[name] = await azure.fetchOutput({
-        credential,
-        blobUrl: endpoints.blobUrl,
-        place,
-        uri,
-        folder: join(outputs, name),
-      });
+      const { datastore, path } = parseDatastoreUri(uri);
+      const place = await ml.blobPlace(datastore, uri);
+      const container = azure.blobContainer({ credential, blobUrl: endpoints.blobUrl, place });
+      await mkdir(outputs, { recursive: true });
+      const content = await azure.openBlobDatastore(datastore, container).fetch(path, join(outputs, name));
+      fetched[name] = { path: uri, ...content };
     }
     return fetched;
   };
-  const options = { ml, history, runId, graph, job: run.job, logs, fetchOutputs, now: () => new Date() };
+  const { lookMs } = endpoints;
+  const pace = lookMs === undefined ? {} : { lookMs };
+  const options = { ml, history, runId, graph, job: run.job, logs, fetchOutputs, now: () => new Date(), ...pace };
   return { azure, run, ml, options };
 }
 
 /** Whether the run is a job of an Azure ML workspace. Loads nothing of Azure. */
 export async function isAzureRun(home: string, runId: string): Promise<boolean> {
-  const { access } = await import('node:fs/promises');
   return access(runFiles(home, runId).azure).then(
     () => true,
     () => false,
   );
+}
+
+/** Address of the run in Azure ML studio; undefined where it is not a run there. */
+export async function studioOf(home: string, runId: string): Promise<string | undefined> {
+  if (!(await isAzureRun(home, runId))) return undefined;
+  return (await (await loadAzure()).readAzureRun(runFiles(home, runId).folder))?.studio;
 }
 
 /** Brings the history up to date. Where Azure cannot be asked it says so on standard error and leaves the history as it is. */
@@ -74,12 +80,13 @@ export async function updateFromAzure(home: string, history: RunHistory, runId: 
 export async function followAzure(home: string, history: RunHistory, runId: string): Promise<Outcome> {
   using lock = history.lock(runId);
   if (!lock) return fail(`run ${runId}`, 'another fedrad follows it', `fedrad run show ${runId}`);
-  const opened = await openRun(home, history, runId);
-  if (!opened) return fail(`run ${runId}`, 'it is not a run on Azure ML', `fedrad run show ${runId}`);
+  // Before the first call, so that Ctrl-C never ends more than the looking.
   const interrupt = new AbortController();
   const onSignal = (): void => interrupt.abort();
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   try {
+    const opened = await openRun(home, history, runId);
+    if (!opened) return fail(`run ${runId}`, 'it is not a run on Azure ML', `fedrad run show ${runId}`);
     const state = await opened.azure.followAzureRun({
       ...opened.options,
       signal: interrupt.signal,
@@ -90,6 +97,11 @@ export async function followAzure(home: string, history: RunHistory, runId: stri
       onProblem: (error) => process.stderr.write(`note: ${error.message}\n`),
     });
     return outcomeOf(state);
+  } catch (error) {
+    if (!(error instanceof FedradError)) throw error;
+    // Only the looking has ended.
+    const remedy = `${error.remedy ?? 'mend it'}; then fedrad run logs ${runId} --follow`;
+    return fail(error.where, `${error.problem}; run ${runId} goes on at Azure`, remedy, error);
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
@@ -111,7 +123,7 @@ export async function cancelAzure(home: string, history: RunHistory, runId: stri
     }
     using lock = history.lock(runId);
     if (lock) await opened.azure.syncAzureRun(opened.options);
-    await sleep(LOOK_MS);
+    await sleep(opened.options.lookMs ?? LOOK_MS);
   }
 }
 

@@ -18,7 +18,7 @@ import { homeOf, printJson, printRows, table } from './context.ts';
 import { executeRun, tellOutcome } from './execute.ts';
 import { integerOption } from './options.ts';
 import { makeReport } from './report.ts';
-import { cancelAzure, isAzureRun, updateFromAzure } from './run-azure.ts';
+import { cancelAzure, isAzureRun, studioOf, updateFromAzure } from './run-azure.ts';
 import { findRun, readGraph, runFiles } from './run-folder.ts';
 import { checkedMlruns, MLRUNS_OPTION, type TrackingChoice, trackNow } from './track.ts';
 import { writeWhole } from './write-whole.ts';
@@ -88,10 +88,17 @@ export function addRunCommands(root: Command): void {
     const state = foldRun(history.events(run.id));
     const status = await currentStatus(home, history, run);
     const graph = await readGraph(home, run.id);
-    if (json) return printJson({ ...run, status, steps: Object.fromEntries(state.steps) });
+    const studio = await studioOf(home, run.id);
+    if (json)
+      return printJson({
+        ...run,
+        status,
+        ...(studio === undefined ? {} : { studio }),
+        steps: Object.fromEntries(state.steps),
+      });
     console.log(`${run.id}  ${run.experiment}  ${status}${run.reason === undefined ? '' : `: ${run.reason}`}`);
     console.log(
-      `workspace ${run.workspace}, submitted ${run.submittedAt}, graph ${run.graphHash.slice(0, 12)}, sandbox ${run.started?.sandbox ?? '-'}\n`,
+      `workspace ${run.workspace}, submitted ${run.submittedAt}, graph ${run.graphHash.slice(0, 12)}, sandbox ${run.started?.sandbox ?? '-'}${studio === undefined ? '' : `\nStudio: ${studio}`}\n`,
     );
     console.log(
       table(

@@ -5,7 +5,14 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fail, messageOf } from '../base/index.ts';
-import { type Graph, graphHash, type PneumoniaConfig, type UploadConfig } from '../pipelines/index.ts';
+import {
+  type Graph,
+  graphHash,
+  OWN_DATASTORE,
+  type PneumoniaConfig,
+  parseUploadSource,
+  type UploadConfig,
+} from '../pipelines/index.ts';
 import { openRunHistory, parseDatastoreUri, type WorkspaceName } from '../workspace/index.ts';
 import { printJson } from './context.ts';
 import { createRun } from './create-run.ts';
@@ -61,6 +68,9 @@ export function placesOf(config: PneumoniaConfig | UploadConfig, file: string): 
     }
   } else {
     for (const [index, silo] of federation.silos.entries()) add(silo.compute, silo.datastore, `${at}.silos[${index}]`);
+    const source = 'data' in config ? parseUploadSource(config.data.source) : undefined;
+    if (source?.kind === 'datastore' && source.datastore !== undefined)
+      datastores.push({ name: source.datastore, where: `${file}: data.source` });
   }
   return { computes, datastores };
 }
@@ -165,6 +175,6 @@ function refuseLocalInputs({ steps }: Graph): void {
   fail(
     'data.source',
     `${local.path} is on this machine, and the silos on Azure cannot see it`,
-    "source: kaggle; or put each silo's images into its storage account",
+    `az storage blob upload-batch puts a silo's images into its own storage; then source: azureml://datastores/${OWN_DATASTORE}/paths/<folder or archive.zip>: docs/azure.md`,
   );
 }

@@ -17,8 +17,8 @@ import { trainingWordsSchema } from './evidence.ts';
 const seed = z.int().nonnegative();
 const sourceSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('kaggle'), baseUrl: z.url(), dataset: z.string() }),
-  /** The folder or archive comes as the input `source`. */
-  z.strictObject({ kind: z.enum(['folder', 'zip']) }),
+  /** The folder or archive comes as the input `source`. With `own` it holds this silo's images alone, and the silo keeps them all. */
+  z.strictObject({ kind: z.enum(['folder', 'zip']), own: z.literal(true).exactOptional() }),
   z.strictObject({ kind: z.literal('phantom'), imagesPerSilo: z.int().positive(), imageSize: z.int().positive() }),
 ]);
 

@@ -1,14 +1,17 @@
-/** @file The process of a step whose environment names an MLflow server: its own metrics, those of a Python that it starts, and its exit code. */
+/** @file The process of a step: all it says arrives; where its environment names an MLflow server, its metrics and those of a Python that it starts do too. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type MlflowRun, startMlflow } from '../../test/azure/mlflow.ts';
 import { initialParameters, pneumoniaNetwork } from '../engine/index.ts';
-import { hospital, trainInStep, withoutTorch } from './pytorch/testing.ts';
+import { hospital, PARAMETERS, trainInStep, withoutTorch } from './pytorch/testing.ts';
+import { stepArguments } from './step-arguments.ts';
 
 const program = join(import.meta.dirname, '..', '..', 'bin', 'fedrad-step.js');
 const network = pneumoniaNetwork({ imageSize: 16, channels: [8], hidden: 8, dropout: 0 });
@@ -36,6 +39,33 @@ async function step(context: TestContext, environment: Record<string, string>, a
 const points = ({ metrics }: MlflowRun) => metrics.map(({ key, value, step: at }) => `${key} ${value} ${at}`);
 
 const INITIAL = ['initial-model', '--param', `network=${JSON.stringify(network)}`, '--param', 'seed=1'];
+
+test('all that a step says arrives, also where nobody listens before it has ended', async (context) => {
+  const epochs = 1000;
+  const at = await hospital(context, { network, parameters: initialParameters(network, 1) }, data);
+  const inputs = new Map([
+    ['data_silo0', at.data],
+    ['checkpoint', at.checkpoint],
+  ]);
+  const args = stepArguments({
+    ...{ component: 'train-in-silo', inputs, outputs: new Map([['model', join(at.folder, 'model')]]) },
+    ...{ parameters: { ...PARAMETERS, epochs }, scratch: join(at.folder, 'scratch'), threads: 1, attached: false },
+  });
+  const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  context.after(() => child.kill('SIGKILL'));
+  const closed = once(child, 'close');
+  // The model is written before the last words are said.
+  for (const end = performance.now() + 60_000; !existsSync(join(at.folder, 'model', 'update.json')); await sleep(100))
+    assert.ok(performance.now() < end);
+  await sleep(1000);
+  let said = '';
+  child.stdout.on('data', (chunk) => {
+    said += chunk;
+  });
+  assert.deepEqual(await closed, [0, null]);
+  assert.equal(said.match(/"metric"/g)?.length, 2 * epochs);
+  assert.match(said, /"usage".*\n$/);
+});
 
 test('a step tells MLflow its parameters and how it ended', async (context) => {
   const { url, runs } = await startMlflow(context);

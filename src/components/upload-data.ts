@@ -11,8 +11,9 @@ export async function run(context: StepContext<Parameters>): Promise<void> {
   const { parameters, report } = context;
   const summary = await uploadData({
     source: sourceOf(context),
-    siloIndex: parameters.silo_index,
-    siloCount: parameters.silo_count,
+    ...('own' in parameters.source
+      ? { siloIndex: 0, siloCount: 1 }
+      : { siloIndex: parameters.silo_index, siloCount: parameters.silo_count }),
     partition: parameters.partition,
     seed: parameters.seed,
     output: outputPath(context, 'raw_data_folder'),

@@ -1,10 +1,11 @@
 /** @file A federation from the invitation to the revocation, with a real nats-server. */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createUser } from '@nats-io/nkeys';
 import { openFederation } from './federation.ts';
+import { federationFolder } from './federation-files.ts';
 import { readInvitation } from './invitation.ts';
 import { joinRequest } from './join-messages.ts';
 import { newSigningKey } from './keys.ts';
@@ -114,7 +115,8 @@ test('keys that are not proven, and answers of others, count for nothing', optio
   const { federation, folder } = await startFederation(t, { silos: 1, joined: 0 });
   const orchestrator = await federation.connect('orchestrator');
   t.after(() => orchestrator.close());
-  const joins = federation.answerJoins(orchestrator);
+  const problems: string[] = [];
+  const joins = federation.answerJoins(orchestrator, { onProblem: (text) => void problems.push(text) });
   const { line } = await federation.invite('silo0-01');
   const { id } = readInvitation(line);
   const ask = async (bytes: Uint8Array): Promise<string> =>
@@ -124,10 +126,26 @@ test('keys that are not proven, and answers of others, count for nothing', optio
   // Somebody else's NKey, named but not proven.
   const claimed = { ...user, getPublicKey: () => other.getPublicKey(), sign: (data: Uint8Array) => user.sign(data) };
   assert.match(await ask(joinRequest(id, 'silo0-01', claimed as typeof user, own)), /its NKey did not sign it/);
+  // Signatures of another length than any has.
+  for (const bytes of [0, 3, 63, 65]) {
+    const short = { ...user, getPublicKey: () => user.getPublicKey(), sign: () => new Uint8Array(bytes) };
+    assert.match(await ask(joinRequest(id, 'silo0-01', short as typeof user, own)), /its NKey did not sign it/);
+  }
   assert.match(await ask(joinRequest('0'.repeat(32), 'silo0-01', user, own)), /it is for another invitation/);
   assert.match(await ask(joinRequest(id, 'silo1-01', user, own)), /not valid any more/);
   assert.match(await ask(Buffer.from('{}')), /it is not one/);
   assert.match(await ask(new Uint8Array(1_000_000)), /at most 16384/);
+  // What goes wrong here is said here, and ends nothing.
+  const file = join(federationFolder(join(folder, 'orchestrator'), federation.workspaceName), 'silos', 'silo0-01.json');
+  await rename(file, `${file}.away`);
+  await mkdir(file);
+  assert.match(
+    await ask(joinRequest(id, 'silo0-01', user, own)),
+    /the orchestrator could not answer; its log says why/,
+  );
+  assert.match(problems.join(), /EISDIR/);
+  await rm(file, { recursive: true });
+  await rename(`${file}.away`, file);
   // The same keys are answered again: the first answer may have been lost.
   const request = joinRequest(id, 'silo0-01', user, own);
   const answered = await ask(request);
@@ -145,4 +163,12 @@ test('keys that are not proven, and answers of others, count for nothing', optio
   assert.equal(await hasMembership(join(folder, 'a')), false);
   false_.unsubscribe();
   await orchestrator.close();
+});
+
+test('a hospital that joined while the clock was ahead is cut off all the same', options, async (t) => {
+  const { federation, home, hospitals } = await startFederation(t, { silos: 1 });
+  const [{ membership }] = hospitals as [(typeof hospitals)[number]];
+  const setBack = await openFederation(home, federation.workspaceName, () => new Date(Date.now() - 3_600_000));
+  assert.deepEqual(await setBack.revoke('silo0-01', 'test'), { cut: true });
+  await assert.rejects(membership.connect('test', { waitMs: 2_000 }), { name: 'FedradError' });
 });

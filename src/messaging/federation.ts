@@ -25,8 +25,8 @@ import {
   federationSchema,
 } from './federation-files.ts';
 import { computeName, invitationLine } from './invitation.ts';
-import { answerJoins } from './join.ts';
-import { userJwt } from './jwt.ts';
+import { answerJoins, type JoinDesk } from './join.ts';
+import { issuedAt, userJwt } from './jwt.ts';
 import { publicText, readSigningKey, seedText } from './keys.ts';
 import { invitationPermissions } from './permissions.ts';
 import { serverConfigOf } from './server-files.ts';
@@ -61,8 +61,11 @@ export interface Federation {
   revoke(compute: string, reason: string): Promise<{ readonly cut: boolean; readonly problem?: string }>;
   /** Tells nats-server who is revoked, of these computes (default all): what it missed while it was away. */
   publishAccounts(computes?: readonly string[]): Promise<void>;
-  /** Answers hospitals that want to join, as long as it is not closed. `onJoined` hears of each new one. */
-  answerJoins(connection: NatsConnection, onJoined?: (silo: Silo) => void): { close(): Promise<void> };
+  /** Answers hospitals that want to join, as long as it is not closed. `onJoined` hears of each new one, `onProblem` of what it could not answer. */
+  answerJoins(
+    connection: NatsConnection,
+    hooks?: Partial<Pick<JoinDesk, 'onJoined' | 'onProblem'>>,
+  ): { close(): Promise<void> };
 }
 
 const HOUR_MS = 60 * 60 * 1000;
@@ -152,8 +155,8 @@ export async function openFederation(
         return { cut: false, problem: messageOf(error) };
       }
     },
-    answerJoins: (connection, onJoined = () => {}) =>
-      answerJoins(connection, { files, accounts: accounts.silos, signingKey, now, onJoined }),
+    answerJoins: (connection, { onJoined = () => {}, onProblem = () => {} } = {}) =>
+      answerJoins(connection, { files, accounts: accounts.silos, signingKey, now, onJoined, onProblem }),
   };
 }
 
@@ -226,7 +229,8 @@ async function resume(files: SiloFiles, compute: string): Promise<void> {
 async function revoke(files: SiloFiles, compute: string, reason: string, now: Date): Promise<void> {
   await files.update(compute, (before) => {
     const { invitation: _, ...file } = known(before, compute);
-    const at = Math.floor(now.getTime() / 1000);
+    // A clock that was ahead when it joined must not make its JWT outlive this.
+    const at = Math.max(Math.floor(now.getTime() / 1000), file.member === undefined ? 0 : issuedAt(file.member.jwt));
     const cut = file.member === undefined || file.state === 'revoked' ? [] : [{ userKey: file.member.userKey, at }];
     return { ...file, state: 'revoked', reason, revoked: [...file.revoked, ...cut] };
   });

@@ -17,8 +17,8 @@ export {
   endSchema,
   type Heartbeat,
   heartbeatSchema,
-  type RunClosed,
-  runClosedSchema,
+  type RunEntry,
+  runEntrySchema,
   type Talk,
   talkSchema,
   type Work,
@@ -31,8 +31,8 @@ export { seal, unseal } from './seal.ts';
 export type { Silo, SiloState } from './silos.ts';
 export {
   AGENTS_BUCKET,
-  ENDS_STREAM,
   endSubject,
+  endsStream,
   inboxPrefix,
   joinSubject,
   MODELS_BUCKET,

@@ -12,6 +12,8 @@ import { sealedSchema } from './messages.ts';
 import { seal, unseal } from './seal.ts';
 
 export const MAX_REQUEST_BYTES = 16_384;
+/** Of Ed25519. */
+const SIGNATURE_BYTES = 64;
 
 const joinRequestSchema = z.strictObject({
   kind: z.literal('join'),
@@ -56,10 +58,14 @@ export function readJoinRequest(bytes: Uint8Array): JoinRequest {
   if (bytes.length > MAX_REQUEST_BYTES)
     fail(where, `it has ${bytes.length} bytes, at most ${MAX_REQUEST_BYTES} may be`);
   const request = unseal(bytes, joinRequestSchema, publicFromText(namedKey(bytes), where), 'whoever wants to join');
-  if (!userKeyFrom(request.userKey, where).verify(claim(request), Buffer.from(request.proof, 'base64'))) {
-    fail(where, 'its NKey did not sign it');
-  }
+  if (!isSigned(request, userKeyFrom(request.userKey, where))) fail(where, 'its NKey did not sign it');
   return request;
+}
+
+function isSigned(request: JoinRequest, userKey: KeyPair): boolean {
+  const proof = Buffer.from(request.proof, 'base64');
+  // verify throws for another length.
+  return proof.length === SIGNATURE_BYTES && userKey.verify(claim(request), proof);
 }
 
 /** The signing key that a request names, before anything is known of it. */

@@ -5,7 +5,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { KeyPair } from '@nats-io/nkeys';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
-import { FedradError, fail } from '../base/index.ts';
+import { FedradError, fail, messageOf } from '../base/index.ts';
 import { type JoinAnswer, type JoinRequest, readJoinRequest } from './join-messages.ts';
 import { userJwt } from './jwt.ts';
 import { fingerprint, publicFromText } from './keys.ts';
@@ -22,6 +22,8 @@ export interface JoinDesk {
   readonly now: () => Date;
   /** After a hospital has joined for the first time with an invitation. */
   readonly onJoined: (silo: Silo) => void;
+  /** A request that could not be answered, through no fault of whoever sent it: a full disk, a defect. */
+  readonly onProblem: (text: string) => void;
 }
 
 /** Answers until it is closed; closing waits for the request in hand. */
@@ -41,8 +43,14 @@ export function answerJoins(connection: NatsConnection, desk: JoinDesk): { close
 async function answer(message: Msg, desk: JoinDesk): Promise<void> {
   const invitation = message.subject.slice(joinSubject('').length);
   const reply = await decide(message.data, invitation, desk).catch((error: unknown): JoinAnswer => {
-    if (!(error instanceof FedradError)) throw error;
-    return { kind: 'refused', invitation, problem: error.problem, remedy: error.remedy ?? 'ask for a new invitation' };
+    if (error instanceof FedradError) {
+      const { problem, remedy = 'ask for a new invitation' } = error;
+      return { kind: 'refused', invitation, problem, remedy };
+    }
+    // Whatever a request does, the next one is answered.
+    desk.onProblem(`a request to join with invitation ${invitation}: ${messageOf(error)}`);
+    const problem = 'the orchestrator could not answer; its log says why';
+    return { kind: 'refused', invitation, problem, remedy: 'once that is mended: fedrad silo join <the same line>' };
   });
   message.respond(seal(reply, desk.signingKey));
 }

@@ -2,7 +2,7 @@
  * @file The JWTs by which nats-server knows who may do what (decentralised: it holds no secret of ours). The operator vouches for the
  * accounts, an account for its users; a user's JWT carries its permissions, an account's its revocations.
  */
-import { encodeAccount, encodeOperator, encodeUser } from '@nats-io/jwt';
+import { decode, encodeAccount, encodeOperator, encodeUser } from '@nats-io/jwt';
 import type { KeyPair } from '@nats-io/nkeys';
 import { localSubject, type Permissions, SERVICES } from './permissions.ts';
 
@@ -76,3 +76,6 @@ export function userJwt(
     expiresAt === undefined ? {} : { exp: Math.floor(expiresAt.getTime() / 1000) },
   );
 }
+
+/** When a JWT was made, in seconds. */
+export const issuedAt = (jwt: string): number => decode(jwt).iat;

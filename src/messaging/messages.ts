@@ -3,10 +3,13 @@
  * the type and the check. Models do not travel in messages but as objects, named by their content hash.
  */
 import { z } from 'zod';
+import { printable } from '../base/index.ts';
 import { stepMessageSchema } from '../components/index.ts';
 import { stepSchema } from '../pipelines/index.ts';
 import { stepOutputSchema } from '../workspace/index.ts';
 
+/** Words of the other side, which end in a terminal or a log here. */
+const words = z.string().transform(printable);
 const run = z.string().regex(/^[A-Za-z0-9_-]{1,120}$/);
 const attempt = z.int().positive();
 
@@ -20,8 +23,6 @@ export const workSchema = z.strictObject({
   inputs: z.record(z.string(), stepOutputSchema),
   /** Other content may lie where the outputs go. */
   redone: z.boolean(),
-  /** ISO 8601. After it the orchestrator goes on without the result. */
-  deadline: z.iso.datetime().exactOptional(),
 });
 
 const endKind = z.discriminatedUnion('kind', [
@@ -30,7 +31,7 @@ const endKind = z.discriminatedUnion('kind', [
     /** In the compute's own datastore, or as an object of its updates bucket when the output goes to another one. */
     outputs: z.record(z.string(), stepOutputSchema),
   }),
-  z.strictObject({ kind: z.enum(['refused', 'crashed']), error: z.string(), logTail: z.array(z.string()) }),
+  z.strictObject({ kind: z.enum(['refused', 'crashed']), error: words, logTail: z.array(words) }),
   z.strictObject({ kind: z.literal('inputs-lost'), inputs: z.array(z.string()) }),
 ]);
 
@@ -63,24 +64,33 @@ export const heartbeatSchema = z.strictObject({
   kind: z.literal('heartbeat'),
   compute: z.string(),
   at: z.iso.datetime(),
-  version: z.string(),
+  version: words,
   /** Which arithmetic the engine has there, and what keeps the steps apart. */
-  kernels: z.string(),
-  sandbox: z.string(),
+  kernels: words,
+  sandbox: words,
   cores: z.int().positive(),
   /** `draining`: it takes no new steps and stops when those it has are done. */
   state: z.enum(['ready', 'draining', 'stopped']),
   running: z.array(z.strictObject({ run, step: z.string(), attempt })),
 });
 
-/** A run's entry in {@link RUNS_BUCKET}: agents stop its steps and forget what they kept for it. */
-export const runClosedSchema = z.strictObject({ kind: z.literal('run-closed'), run, status: z.string() });
+/** A run's entry in {@link RUNS_BUCKET}. */
+export const runEntrySchema = z.discriminatedUnion('kind', [
+  /** Agents stop its steps and forget what they kept for it. */
+  z.strictObject({ kind: z.literal('run-closed'), run, status: z.string() }),
+  /** Agents stop these steps: the run goes on without them. */
+  z.strictObject({
+    kind: z.literal('work-withdrawn'),
+    run,
+    work: z.array(z.strictObject({ compute: z.string(), step: z.string(), attempt })),
+  }),
+]);
 
 export type Work = z.infer<typeof workSchema>;
 export type End = z.infer<typeof endSchema>;
 export type Talk = z.infer<typeof talkSchema>;
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
-export type RunClosed = z.infer<typeof runClosedSchema>;
+export type RunEntry = z.infer<typeof runEntrySchema>;
 
 /** A message with its sender's Ed25519 signature over the exact text of `body` (JSON), base64. */
 export const sealedSchema = z.strictObject({ body: z.string().max(4_000_000), signature: z.base64() });

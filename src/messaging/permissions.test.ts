@@ -16,8 +16,8 @@ import { localSubject, SERVICES, siloImports } from './permissions.ts';
 import { readKey } from './read-bucket.ts';
 import {
   AGENTS_BUCKET,
-  ENDS_STREAM,
   endSubject,
+  endsStream,
   inboxPrefix,
   MODELS_BUCKET,
   RUNS_BUCKET,
@@ -33,7 +33,8 @@ const options = { skip: skipWithoutNats };
 const [OWN, OTHER] = ['silo0-01', 'silo1-01'];
 const STREAMS = [
   WORK_STREAM,
-  ENDS_STREAM,
+  endsStream(OWN),
+  endsStream(OTHER),
   `KV_${RUNS_BUCKET}`,
   `KV_${AGENTS_BUCKET}`,
   ...[MODELS_BUCKET, updatesBucket(OWN), updatesBucket(OTHER)].map((bucket) => `OBJ_${bucket}`),
@@ -56,7 +57,8 @@ async function stage(t: TestContext): Promise<Stage> {
   await manager.streams.add({
     ...{ name: WORK_STREAM, subjects: ['fedrad.work.>'], retention: RetentionPolicy.Workqueue },
   });
-  await manager.streams.add({ name: ENDS_STREAM, subjects: ['fedrad.ends.>'] });
+  for (const compute of [OWN, OTHER])
+    await manager.streams.add({ name: endsStream(compute), subjects: [endSubject(compute, '*')] });
   for (const bucket of [RUNS_BUCKET, AGENTS_BUCKET]) await new Kvm(jetstream(orchestrator)).create(bucket);
   for (const bucket of [MODELS_BUCKET, updatesBucket(OWN), updatesBucket(OTHER)]) {
     await manager.streams.add({
@@ -112,7 +114,10 @@ test('a hospital gets at all it needs', options, async (t) => {
   own.publish(talkSubject(OWN, 'run'), 'hello');
   for await (const message of talk) assert.equal(message.subject, talkSubject(OWN, 'run'));
 
-  assert.equal((await jetstream(own).publish(endSubject(OWN, 'run'), 'an end', { msgID: 'a' })).stream, ENDS_STREAM);
+  assert.equal(
+    (await jetstream(own).publish(endSubject(OWN, 'run'), 'an end', { msgID: 'a' })).stream,
+    endsStream(OWN),
+  );
   assert.ok((await jetstream(own).publish(endSubject(OWN, 'run'), 'an end', { msgID: 'a' })).duplicate);
   const agents = await new Kvm(own).open(AGENTS_BUCKET, { bindOnly: true });
   await agents.put(OWN, 'a heartbeat');

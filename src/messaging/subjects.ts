@@ -6,11 +6,11 @@
 
 /** Steps to be run, until a compute has done them: a work queue. */
 export const WORK_STREAM = 'FEDRAD_WORK';
-/** What became of the steps. Read again from the start by an orchestrator that was killed. */
-export const ENDS_STREAM = 'FEDRAD_ENDS';
+/** What became of the steps of a compute. Read again from the start by an orchestrator that was killed. One each: nobody fills another's. */
+export const endsStream = (compute: string): string => `FEDRAD_ENDS_${compute}`;
 /** Key-value: the last heartbeat of each compute. */
 export const AGENTS_BUCKET = 'FEDRAD_AGENTS';
-/** Key-value: runs that were canceled or have ended, by id; read by every agent. */
+/** Key-value: runs that were canceled or have ended, and work that is not waited for any more, by run; read by every agent. */
 export const RUNS_BUCKET = 'FEDRAD_RUNS';
 /** Objects: global models, written by the orchestrator, read by every compute. */
 export const MODELS_BUCKET = 'fedrad_models';

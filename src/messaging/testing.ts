@@ -6,9 +6,11 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { provisionWorkspace } from '../workspace/index.ts';
 import { type Federation, openFederation } from './federation.ts';
@@ -77,6 +79,30 @@ export async function temporaryFolder(t: Cleanup, prefix = 'fedrad-federation-')
   return folder;
 }
 
+/** An HTTP proxy that lets everybody through; `asked` are the hosts and ports that it was asked for. */
+export async function startProxy(t: Cleanup): Promise<{ readonly url: string; readonly asked: readonly string[] }> {
+  const asked: string[] = [];
+  const sockets = new Set<Duplex>();
+  const proxy = createHttpServer().on('connect', ({ url = '' }, socket) => {
+    asked.push(url);
+    const [host, port] = url.split(':');
+    const upstream = dial(Number(port), host, () => {
+      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      socket.pipe(upstream).pipe(socket);
+    });
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    upstream.on('error', () => socket.destroy());
+    socket.on('error', () => upstream.destroy());
+  });
+  await once(proxy.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => {
+    proxy.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, asked };
+}
+
 export interface TestHospital {
   readonly compute: string;
   readonly home: string;
@@ -107,11 +133,13 @@ export interface TestFederationOptions {
   readonly host?: string;
   /** Where it all lies (default: a temporary folder). */
   readonly folder?: string;
+  /** URLs of HTTP proxies by which hospitals join and talk, by WebSocket (default: all by TCP). */
+  readonly proxies?: Readonly<Record<string, string>>;
 }
 
 /** A provisioned workspace, its nats-server with TLS, and hospitals, each with a home of its own, that joined it. */
 export async function startFederation(t: Cleanup, options: TestFederationOptions = {}): Promise<TestFederation> {
-  const { silos = 3, joined = silos, host = '127.0.0.1' } = options;
+  const { silos = 3, joined = silos, host = '127.0.0.1', proxies = {} } = options;
   const folder = options.folder ?? (await temporaryFolder(t));
   const home = join(folder, 'orchestrator');
   const { workspaceName, computes } = await provisionWorkspace(home, { siloCount: silos });
@@ -130,7 +158,9 @@ export async function startFederation(t: Cleanup, options: TestFederationOptions
   const joins = federation.answerJoins(connection);
   for (const { name: compute } of computes.slice(1, 1 + joined)) {
     const ownHome = join(folder, compute);
-    const membership = await joinFederation(ownHome, (await federation.invite(compute)).line);
+    const { line } = await federation.invite(compute);
+    const proxy = proxies[compute];
+    const membership = await joinFederation(ownHome, line, proxy === undefined ? {} : { proxy });
     hospitals.push({ compute, home: ownHome, membership });
   }
   await joins.close();

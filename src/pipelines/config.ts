@@ -4,9 +4,9 @@
  */
 import { z } from 'zod';
 import { FedradError } from '../base/index.ts';
-import { parseSource } from '../radiographs/index.ts';
 import { notBuilt } from './check-config.ts';
 import { trainingSchema } from './training.ts';
+import { OWN_DATASTORE, parseUploadSource, type UploadSource } from './upload-source.ts';
 
 /** Where the workspace is. Options on the command line win over these. */
 export const amlSchema = z
@@ -117,7 +117,10 @@ export const uploadConfigSchema = z
     /** Where the images come from and how they are dealt to the hospitals. */
     data: z
       .strictObject({
-        /** `kaggle`, `folder:<path>`, `zip:<path>`, `phantom` or `phantom:<images per hospital>`. */
+        /**
+         * `kaggle`, `folder:<path>`, `zip:<path>`, `phantom`, `phantom:<images per hospital>`, or a folder or archive in a datastore:
+         * `azureml://datastores/<datastore>/paths/<path>` is dealt to the hospitals, with `${{silo.datastore}}` each has its own.
+         */
         source: z.string().default('kaggle'),
         /** Base URL of the Kaggle API. */
         kaggle_url: z.url({ protocol: /^https?$/ }).default('https://www.kaggle.com'),
@@ -140,11 +143,21 @@ export const uploadConfigSchema = z
   .superRefine(({ federated_learning: { silos }, data: { source, partition } }, context) => {
     const refuse = (key: string, message: string, remedy: string): void =>
       void context.addIssue({ code: 'custom', path: ['data', ...key.split('.')], message, params: { remedy } });
+    let from: UploadSource | undefined;
     try {
-      parseSource(source);
+      from = parseUploadSource(source);
     } catch (error) {
       if (!(error instanceof FedradError)) throw error;
       refuse('source', error.problem, error.remedy ?? 'change it');
+    }
+    const isOwn = from?.kind === 'datastore' && from.datastore === undefined;
+    if (from?.kind === 'datastore' && silos.length > 1 && silos.some(({ datastore }) => datastore === from.datastore)) {
+      const other = silos.find(({ datastore }) => datastore !== from.datastore)!;
+      refuse(
+        'source',
+        `${from.datastore} is one silo's own, and ${other.compute} may not read it`,
+        `write azureml://datastores/${OWN_DATASTORE}/paths/${from.path} where each silo has its own images`,
+      );
     }
     const skewed = (['label_skew_alpha', 'size_skew'] as const).find((key) => partition[key] !== undefined);
     if (skewed && partition.method === 'round-robin') {
@@ -152,6 +165,9 @@ export const uploadConfigSchema = z
     }
     if (skewed && source.startsWith('phantom')) {
       refuse(`partition.${skewed}`, 'a skew does not apply to phantoms, whose hospitals differ already', 'remove it');
+    }
+    if (skewed && isOwn) {
+      refuse(`partition.${skewed}`, 'a skew does not apply where each silo has its own images', 'remove it');
     }
     if (partition.size_skew && partition.size_skew.length !== silos.length) {
       const { length } = partition.size_skew;

@@ -2,6 +2,7 @@
 export { nearest, parseConfig } from './check-config.ts';
 export { type PneumoniaConfig, pneumoniaConfigSchema, type UploadConfig, uploadConfigSchema } from './config.ts';
 export { type Graph, graphHash, graphSchema, type Step, type StepInput, stepSchema } from './graph.ts';
-export { pneumoniaGraph } from './pneumonia.ts';
+export { CACHE_PATH, pneumoniaGraph } from './pneumonia.ts';
 export { networkName, optimiserOf, scheduleOf, type Training } from './training.ts';
 export { uploadGraph } from './upload-data.ts';
+export { OWN_DATASTORE, parseUploadSource } from './upload-source.ts';

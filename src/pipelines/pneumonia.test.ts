@@ -183,5 +183,45 @@ test('data upload: one step a silo, with the secrets and network only where the 
     [false, [], { source: { from: 'local', path: '/here/images' } }],
   );
   assert.deepEqual(folder.parameters['partition'], { method: 'round-robin' });
-  assert.throws(() => upload('\ndata:\n  source: s3:bucket\n'), /source: expected kaggle/);
+  assert.throws(() => upload('\ndata:\n  source: s3:bucket\n'), /source: expected kaggle.*azureml:\/\/datastores/);
+});
+
+test('data upload from a datastore: one for all is dealt, of its own each silo keeps all', () => {
+  const upload = (source: string, more = '') =>
+    uploadGraph(
+      parseConfig(
+        `${text('upload-data/config.yaml')}\ndata:\n  source: ${source}\n${more}`,
+        uploadConfigSchema,
+        'config.yaml',
+      ),
+      'PNEUMONIA',
+      '/here',
+    ).steps[1]!;
+  const own = upload('azureml://datastores/${{silo.datastore}}/paths/incoming/2026/');
+  assert.deepEqual(
+    [own.inputs, own.parameters['source'], own.network, own.secrets],
+    [
+      { source: { from: 'datastore', path: 'azureml://datastores/datastore_silo1/paths/incoming/2026' } },
+      { kind: 'folder', own: true },
+      false,
+      [],
+    ],
+  );
+  const shared = upload('azureml://datastores/datastore_orchestrator/paths/all.zip');
+  assert.deepEqual(
+    [shared.inputs, shared.parameters['source']],
+    [
+      { source: { from: 'datastore', path: 'azureml://datastores/datastore_orchestrator/paths/all.zip' } },
+      { kind: 'zip' },
+    ],
+  );
+  assert.throws(
+    () => upload('azureml://datastores/datastore_silo0/paths/all.zip'),
+    /data\.source: datastore_silo0 is one silo's own, and silo1-01 may not read it/,
+  );
+  assert.throws(() => upload('azureml://all.zip'), /data\.source: expected a path in a datastore/);
+  assert.throws(
+    () => upload('azureml://datastores/${{silo.datastore}}/paths/a', '  partition:\n    label_skew_alpha: 1\n'),
+    /label_skew_alpha: a skew does not apply where each silo has its own images/,
+  );
 });

@@ -8,6 +8,9 @@ import { checkGraph, type Graph, type Step, type StepDraft, type StepInput, step
 import { networkName, networkOf, optimiserOf, scheduleOf } from './training.ts';
 
 /** The run's own folder in a datastore; `${{name}}` is the run, as in Azure ML. */
+/** Where each silo's datastore keeps prepared images for other runs. */
+export const CACHE_PATH = 'federated_learning/cache';
+
 const outputPath = (datastore: string, output: string, iteration?: number): string =>
   `azureml://datastores/${datastore}/paths/federated_learning/${output}/\${{name}}/${iteration === undefined ? '' : `iteration_${iteration}/`}`;
 
@@ -249,7 +252,7 @@ function preparation(silo: Silo, imageSize: number, optional: boolean): StepDraf
     inputs: { data: { from: 'datastore', path: silo.silo_data.path, mode: silo.silo_data.mode } },
     outputs: { prepared_data: outputPath(silo.datastore, 'prepared_data') },
     parameters: { image_size: imageSize },
-    cache: `azureml://datastores/${silo.datastore}/paths/federated_learning/cache`,
+    cache: `azureml://datastores/${silo.datastore}/paths/${CACHE_PATH}`,
     optional,
   };
 }

@@ -6,9 +6,8 @@
  */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fail, messageOf, sha256 } from '../base/index.ts';
+import { concurrently, fail, messageOf, sha256 } from '../base/index.ts';
 import { type Collection, openFolder } from './collection.ts';
-import { concurrently } from './concurrently.ts';
 import { checkRadiograph, UnusableImage } from './decode.ts';
 import { codeOf, failDiskFull, isDiskFull, withoutPath } from './disk.ts';
 import { downloadKaggle, type KaggleCredentials } from './kaggle.ts';

@@ -42,12 +42,15 @@ export async function hashContent(path: string, { flush = false } = {}): Promise
   };
   await Promise.all(Array.from({ length: Math.min(FILES_AT_ONCE, files.length) }, worker));
   if (flush) for (const folder of folders) await flushFolder(join(path, folder));
+  return folderHash(files.map((file, index) => ({ path: file.replaceAll(sep, '/'), ...hashes[index]! })));
+}
+
+/** The hash of a folder from those of its files; their paths are relative to it, separated by `/`, in order. */
+export function folderHash(files: readonly (ContentHash & { readonly path: string })[]): ContentHash {
   const digest = createHash('sha256');
   // A path holds no NUL and a hash has 64 digits, so no two folders give the same text.
-  files.forEach((file, index) => {
-    digest.update(`${file.replaceAll(sep, '/')}\0${hashes[index]!.sha256}\n`);
-  });
-  return { sha256: digest.digest('hex'), bytes: hashes.reduce((total, { bytes }) => total + bytes, 0) };
+  for (const { path, sha256 } of files) digest.update(`${path}\0${sha256}\n`);
+  return { sha256: digest.digest('hex'), bytes: files.reduce((total, { bytes }) => total + bytes, 0) };
 }
 
 /**

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test as register, type TestContext } from 'node:test';
 import { sha256 } from '../base/index.ts';
 import type { Datastore } from './datastore.ts';
 import { temporaryFolder } from './testing.ts';
@@ -24,12 +24,29 @@ export const HOSTILE_PATHS = [
   '.fedrad-lock',
 ];
 
-/** Runs the contract over the datastores that `open` gives, each new and empty. */
-export function datastoreContract(kind: string, open: (t: TestContext) => Promise<Datastore>): void {
+/**
+ * Runs the contract over the datastores that `open` gives, each new and empty.
+ *
+ * @param options.leftovers what lies there of unfinished work
+ * @param options.skip why the tests cannot run here
+ */
+export function datastoreContract<Kind extends Datastore>(
+  kind: string,
+  open: (t: TestContext) => Promise<Kind>,
+  { leftovers, ...options }: { leftovers: (datastore: Kind) => Promise<readonly string[]>; skip?: string | undefined },
+): void {
+  const test = (name: string, body: (t: TestContext) => Promise<void>): void =>
+    void register(name, { skip: options.skip ?? false }, body);
   const publishText = async (t: TestContext, datastore: Datastore, text: string, path: string, options = {}) => {
     const file = join(await temporaryFolder(t), 'output');
     await writeFile(file, text);
     return datastore.publish(file, path, options);
+  };
+  /** The text of a file as whoever fetches it gets it. */
+  const textAt = async (t: TestContext, datastore: Datastore, path: string): Promise<string> => {
+    const target = join(await temporaryFolder(t), 'fetched');
+    await datastore.fetch(path, target);
+    return readFile(target, 'utf8');
   };
 
   test(`${kind}: a published file is there with its hash, and its source is gone`, async (t) => {
@@ -41,7 +58,7 @@ export function datastoreContract(kind: string, open: (t: TestContext) => Promis
     assert.deepEqual(content, { sha256: sha256('weights'), bytes: 7 });
     assert.deepEqual(await datastore.hash('run/1/model.safetensors'), content);
     assert.equal(await datastore.exists('run/1/model.safetensors'), true);
-    assert.equal(await readFile(datastore.localPath('run/1/model.safetensors'), 'utf8'), 'weights');
+    assert.equal(await textAt(t, datastore, 'run/1/model.safetensors'), 'weights');
     await assert.rejects(readFile(source), { code: 'ENOENT' });
   });
 
@@ -69,7 +86,7 @@ export function datastoreContract(kind: string, open: (t: TestContext) => Promis
       publishText(t, datastore, 'other', 'a/out'),
       /^FedradError: datastore ".*": a\/out exists with other content \(a finished output never changes/,
     );
-    assert.equal(await readFile(datastore.localPath('a/out'), 'utf8'), 'same');
+    assert.equal(await textAt(t, datastore, 'a/out'), 'same');
     assert.deepEqual(await datastore.list(''), ['a/out']);
   });
 
@@ -89,11 +106,11 @@ export function datastoreContract(kind: string, open: (t: TestContext) => Promis
     assert.deepEqual(await publishFolder(['three', 'two']), content);
     for (const text of ['old', 'new']) {
       await publishText(t, datastore, text, 'a/out', { replace: true });
-      assert.equal(await readFile(datastore.localPath('a/out'), 'utf8'), text);
+      assert.equal(await textAt(t, datastore, 'a/out'), text);
     }
     await publishFolder(['one']);
     assert.deepEqual(await datastore.list(''), ['a/out/one']);
-    assert.deepEqual(await readdir(datastore.localPath('a')), ['out']);
+    assert.deepEqual(await leftovers(datastore), []);
   });
 
   test(`${kind}: a replacement that fails keeps what lies there`, async (t) => {
@@ -104,8 +121,28 @@ export function datastoreContract(kind: string, open: (t: TestContext) => Promis
     await assert.rejects(datastore.publish(missing, 'out', { replace: true }), /nothing to publish as out/);
     await symlink('/etc/passwd', join(folder, 'link'));
     await assert.rejects(datastore.publish(folder, 'out', { replace: true }), /got a symbolic link/);
-    assert.equal(await readFile(datastore.localPath('out'), 'utf8'), 'old');
+    assert.equal(await textAt(t, datastore, 'out'), 'old');
     assert.deepEqual(await datastore.list(''), ['out']);
+  });
+
+  test(`${kind}: what is fetched is whole, takes the place of what lay there, and is still in the datastore`, async (t) => {
+    const datastore = await open(t);
+    const folder = await temporaryFolder(t);
+    await mkdir(join(folder, 'train'));
+    await writeFile(join(folder, 'train', 'ä 1.png'), 'x');
+    await writeFile(join(folder, 'empty'), '');
+    const content = await datastore.publish(folder, 'pneumonia');
+    const parent = await temporaryFolder(t);
+    const target = join(parent, 'copy');
+    await mkdir(target);
+    await writeFile(join(target, 'old'), 'old');
+    assert.deepEqual(await datastore.fetch('pneumonia', target), content);
+    assert.deepEqual((await readdir(target, { recursive: true })).sort(), ['empty', 'train', join('train', 'ä 1.png')]);
+    assert.equal(await readFile(join(target, 'train', 'ä 1.png'), 'utf8'), 'x');
+    await assert.rejects(datastore.fetch('pneumonia/val', target), /nothing lies at pneumonia\/val/);
+    assert.deepEqual((await readdir(target)).sort(), ['empty', 'train']);
+    assert.deepEqual(await readdir(parent), ['copy']);
+    assert.deepEqual(await datastore.hash('pneumonia'), content);
   });
 
   test(`${kind}: an output that was never written is not published`, async (t) => {
@@ -121,7 +158,7 @@ export function datastoreContract(kind: string, open: (t: TestContext) => Promis
     const results = await Promise.allSettled(texts.map((text) => publishText(t, datastore, text, 'out')));
     const winners = texts.filter((_, index) => results[index]?.status === 'fulfilled');
     assert.equal(winners.length, 1);
-    assert.equal(await readFile(datastore.localPath('out'), 'utf8'), winners[0]);
+    assert.equal(await textAt(t, datastore, 'out'), winners[0]);
   });
 
   test(`${kind}: what is removed is gone, and removing nothing is success`, async (t) => {
@@ -140,8 +177,8 @@ export function datastoreContract(kind: string, open: (t: TestContext) => Promis
     await writeFile(file, 'x');
     for (const path of HOSTILE_PATHS) {
       const refused = { name: 'FedradError', message: /^datastore ".*": path ".*": / };
-      assert.throws(() => datastore.localPath(path), refused);
       await assert.rejects(datastore.publish(file, path), refused);
+      await assert.rejects(datastore.fetch(path, file), refused);
       await assert.rejects(datastore.exists(path), refused);
       await assert.rejects(datastore.hash(path), refused);
       await assert.rejects(datastore.remove(path), refused);

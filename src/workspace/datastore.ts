@@ -9,8 +9,6 @@ import { UNFINISHED } from './disk.ts';
  */
 export interface Datastore {
   readonly name: string;
-  /** The path on this machine's disk, whether or not something lies there. Refuses links that lead out. */
-  localPath(path: string): string;
   /** Paths of the files under a folder (`''` is the whole datastore), sorted; none when there is no such folder. */
   list(folder: string): Promise<readonly string[]>;
   exists(path: string): Promise<boolean>;
@@ -21,11 +19,22 @@ export interface Datastore {
    * of it, also after a power cut. What lies there already stays: the same content is success, other content an error.
    *
    * @param options.replace puts it in the place of other content (default false). A file goes over in one step; between
-   *   an old folder and a new one readers may see nothing for one rename, and a kill there brings the old one back
+   *   an old folder and a new one readers may see nothing for a moment, and after a kill there either comes back whole
    */
   publish(finished: string, path: string, options?: { readonly replace?: boolean }): Promise<ContentHash>;
+  /**
+   * Copies the file or folder to `target` on this machine, in the place of what lies there: all of it, or nothing is
+   * changed. Its parent folder must exist.
+   */
+  fetch(path: string, target: string): Promise<ContentHash>;
   /** Removes a file or folder; nothing there is success. */
   remove(path: string): Promise<void>;
+}
+
+/** A datastore on a disk of this machine, which a step can read in place. */
+export interface LocalDatastore extends Datastore {
+  /** The path on disk, whether or not something lies there. Refuses links that lead out. */
+  localPath(path: string): string;
 }
 
 export interface DatastorePath {

@@ -2,15 +2,27 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { link, mkdir, mkdtemp, readdir, readFile, rename, rmdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { datastoreContract } from './datastore-contract.ts';
+import { datastoreContract, HOSTILE_PATHS } from './datastore-contract.ts';
 import { openDirectoryDatastore } from './directory-datastore.ts';
-import { besidePath, formatBytes, writeFileAtomic } from './disk.ts';
+import { besidePath, formatBytes, UNFINISHED, writeFileAtomic } from './disk.ts';
 import { replacedPath } from './into-place.ts';
 import { temporaryFolder } from './testing.ts';
 
-datastoreContract('directory', async (t) => openDirectoryDatastore('demo', join(await temporaryFolder(t), 'root')));
+datastoreContract('directory', async (t) => openDirectoryDatastore('demo', join(await temporaryFolder(t), 'root')), {
+  leftovers: async (datastore) => {
+    const paths = await readdir(dirname(datastore.localPath('a')), { recursive: true });
+    return paths.filter((path) => basename(path).startsWith(UNFINISHED) && path !== `${UNFINISHED}lock`);
+  },
+});
+
+test('no path on disk leads out', async (t) => {
+  const datastore = await openDirectoryDatastore('demo', join(await temporaryFolder(t), 'root'));
+  for (const path of HOSTILE_PATHS) {
+    assert.throws(() => datastore.localPath(path), { name: 'FedradError', message: /^datastore ".*": path ".*": / });
+  }
+});
 
 test('a link that leads out is refused, also one that leads nowhere; one that stays inside is followed', async (t) => {
   const folder = await temporaryFolder(t);

@@ -1,11 +1,11 @@
 /** @file A datastore that is a folder of this machine. */
 import { lstatSync, realpathSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { cp, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import { fail } from '../base/index.ts';
 import { hashContent, walk } from './content-hash.ts';
-import { checkDatastorePath, type Datastore } from './datastore.ts';
-import { explainFullDisk, flushFolder, makePrivateFolder, UNFINISHED } from './disk.ts';
+import { checkDatastorePath, type LocalDatastore } from './datastore.ts';
+import { besidePath, explainFullDisk, flushFolder, makePrivateFolder, UNFINISHED } from './disk.ts';
 import { moveIntoPlace, replacedPath, statusOf } from './into-place.ts';
 import { sweepLeftovers } from './leftovers.ts';
 
@@ -13,7 +13,7 @@ import { sweepLeftovers } from './leftovers.ts';
  * Opens the datastore `name` in the folder `root`, which is made where it is missing; what killed processes left there
  * is swept.
  */
-export async function openDirectoryDatastore(name: string, root: string): Promise<Datastore> {
+export async function openDirectoryDatastore(name: string, root: string): Promise<LocalDatastore> {
   await makePrivateFolder(root);
   const lockPath = join(root, `${UNFINISHED}lock`);
   await sweepLeftovers(root, lockPath, Date.now());
@@ -54,6 +54,23 @@ export async function openDirectoryDatastore(name: string, root: string): Promis
         if (made !== undefined) await flushFolder(dirname(made));
       });
       return content;
+    },
+    fetch: async (path, target) => {
+      const place = localPath(path);
+      if (!(await statusOf(place))) return fail(where, `nothing lies at ${path}`, 'run the step that writes it first');
+      const unfinished = besidePath(target);
+      try {
+        const { bytes } = await hashContent(place);
+        return await explainFullDisk(where, dirname(target), bytes, async () => {
+          await cp(place, unfinished, { recursive: true });
+          const content = await hashContent(unfinished);
+          await rm(target, { recursive: true, force: true });
+          await rename(unfinished, target);
+          return content;
+        });
+      } finally {
+        await rm(unfinished, { recursive: true, force: true });
+      }
     },
     remove: async (path) => {
       const place = localPath(path);

@@ -1,6 +1,12 @@
 /** What the other rooms may use of workspace. */
-export { type ContentHash, hashContent, walk } from './content-hash.ts';
-export { type Datastore, type DatastorePath, parseDatastoreUri } from './datastore.ts';
+export { type ContentHash, folderHash, hashContent, walk } from './content-hash.ts';
+export {
+  checkDatastorePath,
+  type Datastore,
+  type DatastorePath,
+  type LocalDatastore,
+  parseDatastoreUri,
+} from './datastore.ts';
 export { openDirectoryDatastore } from './directory-datastore.ts';
 export {
   besidePath,
@@ -29,7 +35,7 @@ export { didYouMean } from './names.ts';
 export { type ProvisionedWorkspace, type ProvisionOptions, provisionWorkspace } from './provision.ts';
 export { type RunEvent, runEventSchema, type StepOutput, stepOutputSchema } from './run-event.ts';
 export { openRunHistory, type RecordedEvent, type RunHistory, type RunLock, type RunSummary } from './run-history.ts';
-export { newRunId } from './run-id.ts';
+export { isNewRunId, newRunId } from './run-id.ts';
 export { foldRun, type Metric, type RunState, type RunStatus, type StepAttempt, type StepState } from './run-state.ts';
 export { Secret } from './secret.ts';
 export { explainSqlite } from './sqlite-errors.ts';

@@ -20,6 +20,11 @@ export function newRunId(integerBelow: (below: number) => number = randomInt): s
   return `${pick(MOODS)}_${pick(THINGS)}_${tail}`;
 }
 
+const NEW_RUN_ID = new RegExp(`^[a-z]+_[a-z]+_[${SYMBOLS}]{6}$`);
+
+/** Whether a name has the form that {@link newRunId} gives. */
+export const isNewRunId = (runId: string): boolean => NEW_RUN_ID.test(runId);
+
 /** Throws unless the text can be a run's name; names become file names, so nothing else may pass. */
 export function checkRunId(runId: string): string {
   if (/^[a-z0-9][a-z0-9_-]{0,63}$/.test(runId)) return runId;

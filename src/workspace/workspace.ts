@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../base/index.ts';
-import type { Datastore } from './datastore.ts';
+import type { LocalDatastore } from './datastore.ts';
 import { openDirectoryDatastore } from './directory-datastore.ts';
 import { codeOf, UNFINISHED } from './disk.ts';
 import { homeExists, homePaths } from './home.ts';
@@ -16,7 +16,7 @@ export interface Workspace {
   readonly description: WorkspaceDescription;
   /** By name, the orchestrator first, then the silos in order. */
   readonly computes: ReadonlyMap<string, Compute>;
-  readonly datastores: ReadonlyMap<string, Datastore>;
+  readonly datastores: ReadonlyMap<string, LocalDatastore>;
   readonly vault: KeyVault;
 }
 
@@ -106,7 +106,7 @@ export const findCompute = ({ computes }: Workspace, name: string, where: string
   findNamed(computes, name, { where, kind: 'compute', remedy: 'fedrad workspace show' });
 
 /** The datastore of this name. `where` is the place of the name. */
-export const findDatastore = ({ datastores }: Workspace, name: string, where: string): Datastore =>
+export const findDatastore = ({ datastores }: Workspace, name: string, where: string): LocalDatastore =>
   findNamed(datastores, name, { where, kind: 'datastore', remedy: 'fedrad workspace show' });
 
 function chooseWorkspace(

@@ -102,8 +102,19 @@ async function executeStep(
       ? job.body.properties.jobs[binding[0]]!.outputs[binding[1]]!.uri.replace('${{name}}', child(binding[0]).runId)
       : (input as { uri: string }).uri;
     const { container, prefix } = place(uri);
-    await download(container, prefix, join(folder, 'inputs', port));
-    values.set(`inputs.${port}`, join(folder, 'inputs', port));
+    const target = join(folder, 'inputs', port);
+    if ('uri' in input && input.job_input_type === 'uri_file') {
+      // A file keeps its name.
+      const blob = prefix.slice(0, -1);
+      const file = join(target, blob.split('/').at(-1)!);
+      await mkdir(target, { recursive: true });
+      if (!(await container.getBlobClient(blob).exists())) throw new Error(`nothing lies at ${blob}`);
+      await container.getBlobClient(blob).downloadToFile(file);
+      values.set(`inputs.${port}`, file);
+      continue;
+    }
+    await download(container, prefix, target);
+    values.set(`inputs.${port}`, target);
   }
   for (const port of Object.keys(node.outputs)) {
     await mkdir(join(folder, 'outputs', port), { recursive: true });

@@ -58,6 +58,7 @@ export async function startSandbox(context: Cleanup): Promise<Sandbox> {
     if (compute.startsWith('silo')) vault.policies.push(policyFor(objectId, 'get', 'list'));
   const endpoints = {
     resourceManager: standIn.url,
+    lookMs: 200,
     blob: Object.fromEntries(accounts.map((account) => [account, azurite.blobUrl(account)])),
     vault: { [vault.name]: vault.url },
   };

@@ -146,7 +146,7 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
       AZURE_CLIENT_SECRET: SECRET,
       AZURE_AUTHORITY_HOST: url,
       NODE_EXTRA_CA_CERTS: files.ca,
-      FEDRAD_AZURE_ENDPOINTS: JSON.stringify({ resourceManager: url }),
+      FEDRAD_AZURE_ENDPOINTS: JSON.stringify({ resourceManager: url, lookMs: 100 }),
     },
   };
 }

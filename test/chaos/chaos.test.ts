@@ -3,11 +3,10 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { skipWithoutNats } from '../../src/messaging/testing.ts';
-import { type Cleanup, openCleanup } from '../hospitals/tool.ts';
+import { cleanupOf } from '../hospitals/tool.ts';
 import { chaos } from './chaos.ts';
-import { parity } from './parity.ts';
 import { FAULT_KINDS, type Fault, schedule } from './schedule.ts';
 
 const SILOS = 3;
@@ -31,21 +30,6 @@ test('every kind of fault comes, to every host, and each has an end', () => {
   }
   assert.equal(new Set(faults.filter(({ kind }) => kind === 'kill agent').map(({ host }) => host)).size, SILOS);
   assert.equal(new Set(faults.filter(({ kind }) => kind === 'stall link').map(({ host }) => host)).size, SILOS + 1);
-});
-
-/** What was made last goes first; the tests' own order is the other one. */
-function cleanupOf(t: TestContext): Cleanup {
-  const cleanup = openCleanup();
-  t.after(() => cleanup.undo());
-  return cleanup;
-}
-
-test('on every backend the same federation gives the same model', { skip: skipWithoutNats }, async (t) => {
-  const hashes: string[] = [];
-  for await (const line of parity(cleanupOf(t))) if ('model_hash' in line) hashes.push(line.model_hash);
-  assert.ok(hashes.length >= 2);
-  assert.match(hashes[0]!, /^[0-9a-f]{64}$/);
-  assert.equal(new Set(hashes).size, 1);
 });
 
 test('a few faults: nothing is lost, and the bits are those without', { skip: skipWithoutNats }, async (t) => {

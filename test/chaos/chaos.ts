@@ -13,9 +13,9 @@ import type { RunState } from '../../src/workspace/index.ts';
 import { logTail } from '../hospitals/process.ts';
 import { type Hospitals, startHospitals } from '../hospitals/start.ts';
 import type { Cleanup } from '../hospitals/tool.ts';
+import { configTexts, type Fedrad, fedradAt, modelHash, stateOf } from '../parity/small-run.ts';
 import { apply } from './faults.ts';
 import { type Fault, type FaultKind, schedule } from './schedule.ts';
-import { configTexts, type Fedrad, fedradAt, modelHash, stateOf } from './small-run.ts';
 
 export interface ChaosOptions {
   readonly folder: string;

@@ -1,6 +1,8 @@
 /** @file Runs a program of the system to its end and gives what it printed. For the test suite's own use: `ip`, `mount`, `fallocate`. */
+
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import type { TestContext } from 'node:test';
 
 const TIMEOUT_MS = 20_000;
 
@@ -57,4 +59,11 @@ export function openCleanup(): Cleanup & { undo(): Promise<void> } {
       if (errors.length > 0) throw new AggregateError(errors, 'not everything was cleaned up');
     },
   };
+}
+
+/** What was made last goes first; the tests' own order is the other one. */
+export function cleanupOf(t: TestContext): Cleanup {
+  const cleanup = openCleanup();
+  t.after(() => cleanup.undo());
+  return cleanup;
 }

@@ -182,11 +182,11 @@ test('in bubblewrap a step that may start programs sees no more, and they get th
       .match(/^\w+=.*$/gm)
       ?.filter((line) => !line.startsWith('PWD='))
       .sort(),
-    ['FEDRAD_PYTHON=/usr/bin/python3', 'HOME=/tmp'],
+    ['FEDRAD_PYTHON=/usr/bin/python3', 'GLIBC_TUNABLES=glibc.malloc.hugetlb=1', 'HOME=/tmp'],
   );
 
   const alone = confine('node-permissions', starts, 'unused.js', []);
-  assert.deepEqual(alone.env, starts.environment);
+  assert.deepEqual(alone.env, { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1', ...starts.environment });
   for (const kind of ['bubblewrap', 'node-permissions'] as const)
     assert.ok(!confine(kind, NOTHING, 'unused.js', []).args.includes('--allow-child-process'));
 });

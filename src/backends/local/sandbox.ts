@@ -49,6 +49,12 @@ export interface Command {
   readonly env: Readonly<Record<string, string>>;
 }
 
+/**
+ * glibc: large blocks in huge pages. A step touches hundreds of MB once, and half of an aggregation's time went into page faults. Other C
+ * libraries take no notice. (https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html)
+ */
+const HUGE_PAGES = { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' };
+
 /** The folder of the fedrad package, in a checkout or installed. */
 const packageFolder = join(import.meta.dirname, '..', '..', '..');
 
@@ -94,7 +100,7 @@ export function confine(kind: SandboxKind, confinement: Confinement, script: str
   ];
   return kind === 'bubblewrap'
     ? bubblewrapped({ ...confinement, read: [...read, dirname(realpathSync(process.execPath))] }, node)
-    : { file: node[0]!, args: node.slice(1), env: confinement.environment };
+    : { file: node[0]!, args: node.slice(1), env: { ...HUGE_PAGES, ...confinement.environment } };
 }
 
 function bubblewrapped(
@@ -113,7 +119,11 @@ function bubblewrapped(
       // As root it would otherwise keep the right to mount read-only folders anew.
       ...['--cap-drop', 'ALL'],
       '--clearenv',
-      ...Object.entries({ HOME: '/tmp', ...environment }).flatMap(([name, value]) => ['--setenv', name, value]),
+      ...Object.entries({ HOME: '/tmp', ...HUGE_PAGES, ...environment }).flatMap(([name, value]) => [
+        '--setenv',
+        name,
+        value,
+      ]),
       ...['--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp'],
       ...[...SYSTEM_PATHS, ...(network ? NETWORK_PATHS : [])].flatMap((path) => bind('--ro-bind', path)),
       ...devices.flatMap((path) => bind('--dev-bind', path)),

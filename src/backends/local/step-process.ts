@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { FULL_DISK, messageOf } from '../../base/index.ts';
+import { FULL_DISK, messageOf, printable } from '../../base/index.ts';
 import { REFUSED, type StepMessage, stepMessageSchema } from '../../components/index.ts';
 import type { Command } from './sandbox.ts';
 
@@ -140,10 +140,6 @@ function eachLine(stream: Readable, handle: (line: string) => void): Promise<voi
     });
   });
 }
-
-/** Without the control characters that a terminal would obey. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must go
-const printable = (text: string): string => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
 
 /** Whether the progress has entered another tenth of the work; a log needs no more. */
 function isNewTenth(

@@ -1,6 +1,6 @@
 /** @file Who is there: the hospitals' heartbeats, as they come. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Kvm } from '@nats-io/kv';
+import { type KvEntry, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { messageOf } from '../../base/index.ts';
 import {
@@ -28,29 +28,39 @@ export interface Agents {
   close(): Promise<void>;
 }
 
-/** @param onProblem heartbeats that do not verify, and a watch that ended */
+/**
+ * Knows the last heartbeats of these computes from the start.
+ *
+ * @param onProblem heartbeats that do not verify, and a watch that ended
+ */
 export async function watchAgents(
   nc: NatsConnection,
   federation: Federation,
+  computes: readonly string[],
   now: () => Date,
   onProblem: (text: string) => void,
 ): Promise<Agents> {
   const last = new Map<string, AgentSeen>();
+  const take = async ({ key: compute, value }: KvEntry, seenAt: number): Promise<void> => {
+    try {
+      const key = (await federation.silo(compute))?.signingKey;
+      if (key === undefined) return;
+      const heartbeat = unseal(value, heartbeatSchema, key, compute);
+      if (heartbeat.compute !== compute) throw new Error(`${compute} speaks for ${heartbeat.compute}`);
+      last.set(compute, { heartbeat, seenAt });
+    } catch (error) {
+      onProblem(messageOf(error));
+    }
+  };
   const kv = await new Kvm(nc).open(AGENTS_BUCKET);
+  for (const compute of computes) {
+    const entry = await kv.get(compute);
+    if (entry?.operation === 'PUT') await take(entry, entry.created.getTime());
+  }
   let watch = await kv.watch({ ignoreDeletes: true });
   let closed = false;
   const look = async (): Promise<void> => {
-    for await (const entry of watch) {
-      try {
-        const key = (await federation.silo(entry.key))?.signingKey;
-        if (key === undefined) continue;
-        const heartbeat = unseal(entry.value, heartbeatSchema, key, entry.key);
-        if (heartbeat.compute !== entry.key) throw new Error(`${entry.key} speaks for ${heartbeat.compute}`);
-        last.set(entry.key, { heartbeat, seenAt: entry.isUpdate ? now().getTime() : entry.created.getTime() });
-      } catch (error) {
-        onProblem(messageOf(error));
-      }
-    }
+    for await (const entry of watch) await take(entry, entry.isUpdate ? now().getTime() : entry.created.getTime());
   };
   // Who is no longer watched would count as away for ever.
   const ended = (async () => {

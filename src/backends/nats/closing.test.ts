@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import {
-  ENDS_STREAM,
   endSubject,
+  endsStream,
   MODELS_BUCKET,
   openObjects,
   RUNS_BUCKET,
@@ -51,7 +51,8 @@ test('of runs that ended while nobody could close them nothing stays; of others 
       assert.equal(await objects.has(bucket, 'open', hash.sha256), true);
     }
     const jsm = await jetstreamManager(nc);
-    for (const stream of [WORK_STREAM, ENDS_STREAM]) assert.equal((await jsm.streams.info(stream)).state.messages, 1);
+    for (const stream of [WORK_STREAM, endsStream(compute)])
+      assert.equal((await jsm.streams.info(stream)).state.messages, 1);
     assert.ok(await readKey(nc, RUNS_BUCKET, 'over'));
     assert.equal(await readKey(nc, RUNS_BUCKET, 'open'), undefined);
   }

@@ -4,11 +4,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { fail, messageOf } from '../../base/index.ts';
-import { ENDS_STREAM, type End, endSchema, endSubject, type Federation, unseal } from '../../messaging/index.ts';
+import { FedradError, fail, messageOf } from '../../base/index.ts';
+import { type End, endSchema, endSubject, endsStream, type Federation, unseal } from '../../messaging/index.ts';
+import type { Graph } from '../../pipelines/index.ts';
 
-/** Ends of this many attempts are kept in memory until somebody asks; a run has far fewer. */
-const MAX_KEPT = 100_000;
+/** Ends of this many attempts of one compute are kept in memory until somebody asks; a run has far fewer. */
+const MAX_KEPT = 10_000;
 
 /** How often it is asked for more. */
 const LOOK_MS = 200;
@@ -22,52 +23,63 @@ export interface Ends {
 
 const keyOf = (compute: string, step: string, attempt: number): string => `${compute} ${step} ${attempt}`;
 
-/** @param onProblem ends that do not verify: they are ignored */
+/** @param onProblem ends that do not verify, or that nobody asked for: they are ignored */
 export function openEnds(
   nc: NatsConnection,
   federation: Federation,
-  run: string,
+  { run, graph }: { readonly run: string; readonly graph: Graph },
   onProblem: (text: string) => void,
 ): Ends {
+  const computeOf = new Map(graph.steps.map(({ id, compute }) => [id, compute]));
   const known = new Map<string, End>();
+  const kept = new Map<string, number>();
   const waiting = new Map<string, (end: End) => void>();
   const closing = new AbortController();
   const take = async (subject: string, bytes: Uint8Array): Promise<void> => {
     try {
       const end = await verified(federation, run, subject, bytes);
-      const key = keyOf(end.compute, end.step, end.attempt);
+      const { compute, step, attempt } = end;
+      if (computeOf.get(step) !== compute) fail(`message from ${compute}`, `the run has no step "${step}" there`);
+      const key = keyOf(compute, step, attempt);
       // Sent at least once: the first one counts.
-      if (known.has(key) || known.size >= MAX_KEPT) return;
+      if (known.has(key)) return;
+      const count = (kept.get(compute) ?? 0) + 1;
+      if (count > MAX_KEPT) fail(`message from ${compute}`, `it has ended more than ${MAX_KEPT} attempts`);
+      kept.set(compute, count);
       known.set(key, end);
       waiting.get(key)?.(end);
       waiting.delete(key);
     } catch (error) {
-      onProblem(messageOf(error));
+      // A file here that cannot be read just now: the end is read again.
+      if (!(error instanceof FedradError)) throw error;
+      onProblem(error.message);
     }
   };
-  const ended = (async () => {
+  const read = async (compute: string): Promise<void> => {
     let [sequence, complaint] = [0, ''];
     while (!closing.signal.aborted) {
       try {
-        const next = await nextStored(nc, endSubject('*', run), sequence);
+        const next = await nextStored(nc, endsStream(compute), endSubject(compute, run), sequence);
         complaint = '';
         if (next) {
-          sequence = next.sequence;
           await take(next.subject, next.data);
+          sequence = next.sequence;
           continue;
         }
       } catch (error) {
         // nats-server is away, or starting: what is stored will be there.
         const text = messageOf(error);
-        if (text !== complaint && !closing.signal.aborted) onProblem(`reading how steps ended: ${text}`);
+        if (text !== complaint && !closing.signal.aborted) onProblem(`reading how steps ended at ${compute}: ${text}`);
         complaint = text;
       }
       await sleep(LOOK_MS, undefined, { signal: closing.signal }).catch(() => {});
     }
-  })();
+  };
+  const readers = new Map<string, Promise<void>>();
   return {
     of: (compute, step, attempt, signal) => {
       const key = keyOf(compute, step, attempt);
+      if (!readers.has(compute)) readers.set(compute, read(compute));
       return new Promise((resolve, reject) => {
         const there = known.get(key);
         if (there) return resolve(there);
@@ -85,7 +97,7 @@ export function openEnds(
     },
     close: async () => {
       closing.abort();
-      await ended;
+      await Promise.all(readers.values());
     },
   };
 }
@@ -94,9 +106,9 @@ export function openEnds(
  * The first message of these subjects stored after `sequence`, or undefined when there is none yet. Asking has no state that a restart of
  * either side could lose.
  */
-async function nextStored(nc: NatsConnection, subject: string, sequence: number) {
+async function nextStored(nc: NatsConnection, stream: string, subject: string, sequence: number) {
   const request = JSON.stringify({ seq: sequence + 1, next_by_subj: subject });
-  const { data, headers } = await nc.request(`$JS.API.DIRECT.GET.${ENDS_STREAM}`, request, {
+  const { data, headers } = await nc.request(`$JS.API.DIRECT.GET.${stream}`, request, {
     timeout: REQUEST_TIMEOUT_MS,
   });
   if (headers?.code === 404) return undefined;

@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { messageOf } from '../../base/index.ts';
+import { messageOf, printable } from '../../base/index.ts';
 import {
-  ENDS_STREAM,
   endSubject,
+  endsStream,
   type Federation,
   MODELS_BUCKET,
   openObjects,
   RUNS_BUCKET,
-  type RunClosed,
+  type RunEntry,
   seal,
   talkSchema,
   talkSubject,
@@ -59,10 +59,12 @@ async function execute(options: NatsBackendOptions, runId: string, graph: Graph,
   const open: { close(): Promise<void> }[] = [local];
   try {
     await patiently('nats-server', () => prepareStreams(nc, silos), hooks.signal);
-    await (await new Kvm(nc).open(RUNS_BUCKET)).delete(runId);
-    const agents = await watchAgents(nc, federation, now, onProblem);
+    const openRun = async () => (await new Kvm(nc).open(RUNS_BUCKET)).delete(runId);
+    await patiently('nats-server', openRun, hooks.signal);
+    const watch = () => watchAgents(nc, federation, silos, now, onProblem);
+    const agents = await patiently('nats-server', watch, hooks.signal);
     open.push(agents);
-    const ends = openEnds(nc, federation, runId, onProblem);
+    const ends = openEnds(nc, federation, { run: runId, graph }, onProblem);
     open.push(ends);
     open.push(listen(nc, federation, graph, runId, join(folder, 'logs'), hooks.onUpdate));
     const work = join(folder, 'fetched');
@@ -71,6 +73,7 @@ async function execute(options: NatsBackendOptions, runId: string, graph: Graph,
     const objects = openObjects(nc, { idleTimeoutMs: OBJECT_IDLE_MS });
     const executor = natsExecutor({
       ...{ runId, graph, workspace, federation, nc, objects, agents, ends, local, work, now },
+      signal: hooks.signal,
     });
     const outcome = await runGraph(
       { history, runId, graph, ...(kernels === undefined ? {} : { kernels }), now, ...hooks },
@@ -93,11 +96,11 @@ async function closeRun(
   try {
     const jsm = await jetstreamManager(nc);
     for (const silo of silos) await jsm.streams.purge(WORK_STREAM, { filter: workSubject(silo, run) });
-    const closed: RunClosed = { kind: 'run-closed', run, status };
+    const closed: RunEntry = { kind: 'run-closed', run, status };
     await (await new Kvm(nc).open(RUNS_BUCKET)).put(run, seal(closed, federation.signingKey));
     const objects = openObjects(nc);
     for (const bucket of [MODELS_BUCKET, ...silos.map(updatesBucket)]) await objects.forget(bucket, run);
-    for (const silo of silos) await jsm.streams.purge(ENDS_STREAM, { filter: endSubject(silo, run) });
+    for (const silo of silos) await jsm.streams.purge(endsStream(silo), { filter: endSubject(silo, run) });
   } catch (error) {
     onProblem(`run ${run} has ended, but what nats-server keeps of it could not be removed: ${messageOf(error)}`);
   }
@@ -115,7 +118,11 @@ export async function closeEndedRuns(
 ): Promise<void> {
   const jsm = await jetstreamManager(options.nc);
   const kept = new Set<string>();
-  for (const stream of [WORK_STREAM, ENDS_STREAM, ...[MODELS_BUCKET, ...silos.map(updatesBucket)].map(bucketStream)]) {
+  for (const stream of [
+    WORK_STREAM,
+    ...silos.map(endsStream),
+    ...[MODELS_BUCKET, ...silos.map(updatesBucket)].map(bucketStream),
+  ]) {
     const { state } = await jsm.streams.info(stream, { subjects_filter: '>' });
     for (const subject of Object.keys(state.subjects ?? {})) kept.add(runOf(subject));
   }
@@ -130,6 +137,9 @@ function runOf(subject: string): string {
   return first === '$O' && kind === 'M' ? Buffer.from(name, 'base64url').toString('utf8').split('.')[0]! : name;
 }
 
+/** Characters of hospitals' notes that a run keeps here. */
+const NOTES_LIMIT = 50_000_000;
+
 /** What the steps say while they run: progress for whoever looks, the rest into the run's logs. */
 function listen(
   nc: NatsConnection,
@@ -141,6 +151,7 @@ function listen(
 ): { close(): Promise<void> } {
   const steps = new Map(graph.steps.map((step) => [step.id, step]));
   const subscription = nc.subscribe(talkSubject('*', run));
+  let noted = 0;
   const ended = (async () => {
     for await (const { subject, data } of subscription) {
       const compute = subject.split('.')[2]!;
@@ -159,8 +170,10 @@ function listen(
         const { type: _type, ...progress } = message;
         onUpdate({ kind: 'progress', step, ...progress });
       } else if (message.type === 'note') {
+        const line = `${printable(message.text)}\n`;
+        noted += line.length;
         // A log that cannot be written must not end a run.
-        await appendFile(join(logs, `${step.id}.log`), `${message.text}\n`).catch(() => {});
+        if (noted < NOTES_LIMIT) await appendFile(join(logs, `${step.id}.log`), line).catch(() => {});
       }
     }
   })();

@@ -6,22 +6,25 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { JetStreamApiError, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
 import { headers, type NatsConnection } from '@nats-io/transport-node';
-import { messageOf } from '../../base/index.ts';
+import { messageOf, orAborted } from '../../base/index.ts';
 import {
   type End,
   type Federation,
+  type Heartbeat,
   MODELS_BUCKET,
   type Objects,
+  RUNS_BUCKET,
+  type RunEntry,
   seal,
   updatesBucket,
   WORK_STREAM,
   type Work,
-  workConsumer,
   workSubject,
 } from '../../messaging/index.ts';
-import type { Graph } from '../../pipelines/index.ts';
+import type { Graph, Step } from '../../pipelines/index.ts';
 import { findDatastore, parseDatastoreUri, type StepOutput, type Workspace } from '../../workspace/index.ts';
 import type { Attempt, AttemptEnd, Executor } from '../executor.ts';
 import { type Agents, AWAY_MS } from './agents.ts';
@@ -43,11 +46,13 @@ export interface NatsExecutorOptions {
   /** Folder for what is being fetched. */
   readonly work: string;
   readonly now: () => Date;
+  /** Ends the run: what hospitals share goes on while one of them is given up. */
+  readonly signal: AbortSignal;
 }
 
 /** How often a waiting step looks at the clock and at the hospital. */
 const LOOK_MS = 500;
-/** Work is sent again when the hospital has been free for so long without an answer. */
+/** Work is sent again when it is neither queued nor at the hospital for so long, without an answer. */
 const RESEND_MS = 30_000;
 const DEFAULT_DEADLINE_SECONDS = 24 * 3600;
 
@@ -55,6 +60,7 @@ export function natsExecutor(options: NatsExecutorOptions): Executor {
   const { local, workspace } = options;
   const isHere = (compute: string): boolean => workspace.computes.get(compute)?.role === 'orchestrator';
   const sent = new Map<string, Promise<void>>();
+  const withdraw = openWithdrawal(options);
   const begunAt = options.now();
   return {
     sandbox: local.sandbox,
@@ -68,7 +74,9 @@ export function natsExecutor(options: NatsExecutorOptions): Executor {
           )
         : 1,
     run: (attempt) =>
-      isHere(attempt.step.compute) ? local.run(attempt) : runAtHospital(options, attempt, sent, begunAt),
+      isHere(attempt.step.compute)
+        ? local.run(attempt)
+        : runAtHospital({ ...options, withdraw }, attempt, sent, begunAt),
     // What a hospital keeps only its agent can see: it says so when a step needs it.
     isIntact: async (output) => (isOwn(workspace, output.path) ? local.isIntact(output) : true),
   };
@@ -82,8 +90,12 @@ function isOwn(workspace: Workspace, uri: string): boolean {
   );
 }
 
+interface HospitalOptions extends NatsExecutorOptions {
+  readonly withdraw: ReturnType<typeof openWithdrawal>;
+}
+
 async function runAtHospital(
-  options: NatsExecutorOptions,
+  options: HospitalOptions,
   attempt: Attempt,
   sent: Map<string, Promise<void>>,
   begunAt: Date,
@@ -121,7 +133,7 @@ const refused = (error: string): AttemptEnd => ({ kind: 'refused', error, logTai
 
 /** The inputs that earlier steps left, models of the orchestrator sent on their way; names of those that are gone, if any. */
 async function inputsOf(
-  { objects, runId, workspace, local }: NatsExecutorOptions,
+  { objects, runId, workspace, local, signal: runSignal }: NatsExecutorOptions,
   { step, inputs, finished }: Attempt,
   sent: Map<string, Promise<void>>,
   signal: AbortSignal,
@@ -141,12 +153,13 @@ async function inputsOf(
     if (sending === undefined) {
       sending = local.isIntact(output).then((intact) => {
         if (!intact) throw new InputGone();
-        return patiently(step.id, () => objects.put(MODELS_BUCKET, runId, path, output, { signal }), signal);
+        const put = () => objects.put(MODELS_BUCKET, runId, path, output, { signal: runSignal });
+        return patiently(step.id, put, runSignal);
       });
       sent.set(output.sha256, sending);
       sending.catch(() => sent.delete(output.sha256));
     }
-    await sending.catch((error: unknown) => {
+    await orAborted(sending, signal).catch((error: unknown) => {
       if (!(error instanceof InputGone)) throw error;
       gone.push(name);
     });
@@ -186,7 +199,7 @@ async function sendAgain(
  * Sends the work, and again when it may have been lost; says while the hospital is away; ends with the reason to go on without it.
  */
 async function watch(
-  { nc, federation, agents, graph, runId, now }: NatsExecutorOptions,
+  { nc, federation, agents, graph, runId, now, withdraw }: HospitalOptions,
   { step, attempt, startedAt, finished, onWaiting }: Attempt,
   work: Work,
   begunAt: Date,
@@ -214,15 +227,18 @@ async function watch(
     sequences.push(seq);
   };
   await send(0);
-  let [sendings, freeSince] = [1, Number.POSITIVE_INFINITY];
+  let [sendings, lostSince] = [1, Number.POSITIVE_INFINITY];
   let waiting: string | undefined;
   for (;;) {
     await pause(signal);
     const at = now().getTime();
     const state = (await federation.silo(compute))?.state;
-    if (state !== 'joined') return `${compute} is ${state} (fedrad silo list)`;
+    if (state !== 'joined') {
+      await withdraw({ compute, step: step.id, attempt }, sequences, signal);
+      return `${compute} is ${state} (fedrad silo list)`;
+    }
     if (at - since > seconds * 1000 && isGivenUp(late, quorum, (id) => finished.has(id))) {
-      await withdraw(nc, sequences);
+      await withdraw({ compute, step: step.id, attempt }, sequences, signal);
       return `no result of ${compute} within ${seconds} s; the round goes on without it`;
     }
     const seen = agents.seen(compute);
@@ -234,20 +250,35 @@ async function watch(
         : `${compute} was last heard of ${new Date(seen.seenAt).toISOString()}`;
     if (reason !== waiting) onWaiting(reason);
     waiting = reason;
-    const busy = away || seen.heartbeat.running.length > 0;
-    if (busy) freeSince = Number.POSITIVE_INFINITY;
-    else freeSince = Math.min(freeSince, at);
-    if (at - freeSince < RESEND_MS || (await isQueued(nc, compute))) continue;
-    freeSince = Number.POSITIVE_INFINITY;
+    const has = ({ running }: Heartbeat): boolean =>
+      running.some((each) => each.run === runId && each.step === step.id && each.attempt === attempt);
+    if (away || has(seen.heartbeat)) lostSince = Number.POSITIVE_INFINITY;
+    else lostSince = Math.min(lostSince, at);
+    if (at - lostSince < RESEND_MS) continue;
+    lostSince = Number.POSITIVE_INFINITY;
+    if (await isQueued(nc, workSubject(compute, runId), sequences)) continue;
     await send(sendings++);
   }
 }
 
-/** Work that nobody waits for must not keep the hospital from what comes next. */
-async function withdraw(nc: NatsConnection, sequences: readonly number[]): Promise<void> {
-  const { streams } = await jetstreamManager(nc);
-  // What was taken and answered is gone already.
-  for (const sequence of sequences) await streams.deleteMessage(WORK_STREAM, sequence).catch(() => {});
+/** Work that nobody waits for must not keep the hospital from what comes next: it is taken from the queue, and the hospital told to stop it. */
+function openWithdrawal({ nc, federation, runId }: NatsExecutorOptions) {
+  const work: { compute: string; step: string; attempt: number }[] = [];
+  return async (late: (typeof work)[number], sequences: readonly number[], signal: AbortSignal): Promise<void> => {
+    work.push(late);
+    const entry: RunEntry = { kind: 'work-withdrawn', run: runId, work };
+    const tell = async () => {
+      await (await new Kvm(nc).open(RUNS_BUCKET)).put(runId, seal(entry, federation.signingKey));
+      const { streams } = await jetstreamManager(nc);
+      // What was taken and answered is gone already.
+      for (const sequence of sequences) await streams.deleteMessage(WORK_STREAM, sequence).catch(unlessGone);
+    };
+    await patiently(late.step, tell, signal);
+  };
+}
+
+function unlessGone(error: unknown): void {
+  if (!(error instanceof JetStreamApiError)) throw error;
 }
 
 function pause(signal: AbortSignal): Promise<void> {
@@ -264,14 +295,16 @@ function pause(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Whether anything for this hospital is still queued, or given out and not done; unknown counts as queued. */
-async function isQueued(nc: NatsConnection, compute: string): Promise<boolean> {
+/** Whether one of these messages is still queued, or given out and not done; unknown counts as queued. */
+async function isQueued(nc: NatsConnection, subject: string, sequences: readonly number[]): Promise<boolean> {
   try {
-    const { num_pending, num_ack_pending } = await (await jetstreamManager(nc)).consumers.info(
-      WORK_STREAM,
-      workConsumer(compute),
-    );
-    return num_pending + num_ack_pending > 0;
+    const { streams } = await jetstreamManager(nc);
+    for (const seq of sequences) {
+      const message = await streams.getMessage(WORK_STREAM, { seq });
+      // A stream that was lost and made anew counts from 1 again.
+      if (message?.subject === subject) return true;
+    }
+    return false;
   } catch {
     return true;
   }
@@ -280,7 +313,7 @@ async function isQueued(nc: NatsConnection, compute: string): Promise<boolean> {
 /** Takes an end: its figures, and its outputs into the orchestrator's datastore where they belong there. */
 async function take(
   { objects, runId, workspace, work }: NatsExecutorOptions,
-  { step, attempt, redone, onMessage }: Attempt,
+  { step, attempt, redone, onMessage, inputs, finished }: Attempt,
   { end, messages }: End,
   signal: AbortSignal,
 ): Promise<AttemptEnd> {
@@ -295,6 +328,9 @@ async function take(
       return refused(`${step.compute} gave no output "${name}" at ${path}`);
     outputs[name] = given;
     if (!isOwn(workspace, path)) continue;
+    const most = mostBytes(step, inputs, finished);
+    if (given.bytes > most)
+      return refused(`"${name}" of ${step.compute} has ${given.bytes} bytes; at most ${most} are taken`);
     const folder = join(work, `${step.id}.${attempt}`);
     await mkdir(folder, { recursive: true });
     const here = join(folder, name);
@@ -314,4 +350,15 @@ async function take(
     }
   }
   return { kind: 'completed', outputs };
+}
+
+/** So much is taken of a hospital beyond twice the largest model that it was given: it must not fill the disk here. */
+const SPARE_BYTES = 64 * 2 ** 20;
+
+function mostBytes(step: Step, inputs: readonly string[], finished: Attempt['finished']): number {
+  const sizes = inputs.map((name) => {
+    const input = step.inputs[name]!;
+    return input.from === 'step' ? finished.get(input.step)![input.output]!.bytes : 0;
+  });
+  return SPARE_BYTES + 2 * Math.max(0, ...sizes);
 }

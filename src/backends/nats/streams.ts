@@ -13,8 +13,8 @@ import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
 import {
   AGENTS_BUCKET,
-  ENDS_STREAM,
   endSubject,
+  endsStream,
   MODELS_BUCKET,
   prepareBucket,
   RUNS_BUCKET,
@@ -35,32 +35,33 @@ const MAX_DELIVER = 1000;
 /** Steps that one hospital holds at once, over all runs. */
 const MAX_HELD = 64;
 
-const STREAMS: readonly (Partial<StreamConfig> & { readonly name: string })[] = [
-  {
-    name: WORK_STREAM,
-    subjects: [workSubject('*', '*')],
-    retention: RetentionPolicy.Workqueue,
-    storage: StorageType.File,
-    discard: DiscardPolicy.New,
-    max_bytes: 256 * 2 ** 20,
-  },
-  {
-    name: ENDS_STREAM,
-    allow_direct: true,
-    subjects: [endSubject('*', '*')],
-    retention: RetentionPolicy.Limits,
-    storage: StorageType.File,
-    // Ends of a closed run are removed; this is for runs that nobody ever closed.
-    max_age: 90 * DAY_MS * NANOSECONDS,
-    max_bytes: 2 ** 30,
-    discard: DiscardPolicy.New,
-  },
-];
+type Stream = Partial<StreamConfig> & { readonly name: string };
+
+const WORK: Stream = {
+  name: WORK_STREAM,
+  subjects: [workSubject('*', '*')],
+  retention: RetentionPolicy.Workqueue,
+  storage: StorageType.File,
+  discard: DiscardPolicy.New,
+  max_bytes: 256 * 2 ** 20,
+};
+
+const endsOf = (compute: string): Stream => ({
+  name: endsStream(compute),
+  allow_direct: true,
+  subjects: [endSubject(compute, '*')],
+  retention: RetentionPolicy.Limits,
+  storage: StorageType.File,
+  // Ends of a closed run are removed; this is for runs that nobody ever closed.
+  max_age: 90 * DAY_MS * NANOSECONDS,
+  max_bytes: 256 * 2 ** 20,
+  discard: DiscardPolicy.New,
+});
 
 /** @param computes of the silos */
 export async function prepareStreams(nc: NatsConnection, computes: readonly string[]): Promise<void> {
   const jsm = await jetstreamManager(nc);
-  for (const stream of STREAMS) {
+  for (const stream of [WORK, ...computes.map(endsOf)]) {
     const exists = await jsm.streams.info(stream.name).then(
       () => true,
       (error: unknown) => {

@@ -1,31 +1,31 @@
 /**
- * @file Which runs were canceled or have ended: asked, since a hospital may not have a consumer. A run that is taken up again is open
+ * @file Which runs were canceled or have ended, and which work is not waited for: asked, since a hospital may not have a consumer. A run that is taken up again is open
  * again, under the same name, so nothing of this is remembered.
  */
 import type { KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { messageOf } from '../base/index.ts';
-import { RUNS_BUCKET, type RunClosed, readKey, runClosedSchema, unseal } from '../messaging/index.ts';
-import { type Link, orAborted } from './link.ts';
+import { messageOf, orAborted } from '../base/index.ts';
+import { RUNS_BUCKET, type RunEntry, readKey, runEntrySchema, unseal } from '../messaging/index.ts';
+import type { Link } from './link.ts';
 import type { Log } from './log.ts';
 
 /** How often the runs that this hospital works for are asked about, and those that it only keeps something of. */
 const [WORKING_MS, KEPT_MS] = [1_000, 10_000];
 
-/** How a run ended, or undefined for one that is open. @throws when nats-server does not answer, or somebody else sealed it */
-export async function closedRun(
+/** What the orchestrator says of a run: nothing, as a rule, while it is open. @throws when nats-server does not answer, or somebody else sealed it */
+export async function entryOf(
   connection: NatsConnection,
   run: string,
   orchestratorKey: KeyObject,
-): Promise<RunClosed | undefined> {
+): Promise<RunEntry | undefined> {
   const value = await readKey(connection, RUNS_BUCKET, run);
   if (value === undefined) return undefined;
-  const closed = unseal(value, runClosedSchema, orchestratorKey, 'the orchestrator');
-  return closed.run === run ? closed : undefined;
+  const entry = unseal(value, runEntrySchema, orchestratorKey, 'the orchestrator');
+  return entry.run === run ? entry : undefined;
 }
 
-export interface ClosedRunsOptions {
+export interface RunEntriesOptions {
   readonly link: Link;
   readonly orchestratorKey: KeyObject;
   readonly log: Log;
@@ -33,13 +33,13 @@ export interface ClosedRunsOptions {
   readonly working: () => readonly string[];
   /** Runs that something is kept of. */
   readonly kept: () => readonly string[];
-  readonly onClosed: (closed: RunClosed) => Promise<void>;
+  readonly onEntry: (entry: RunEntry) => Promise<void>;
   readonly signal: AbortSignal;
 }
 
 /** Asks until `signal` comes. */
-export async function watchClosedRuns(options: ClosedRunsOptions): Promise<void> {
-  const { link, orchestratorKey, log, working, kept, onClosed, signal } = options;
+export async function watchRunEntries(options: RunEntriesOptions): Promise<void> {
+  const { link, orchestratorKey, log, working, kept, onEntry, signal } = options;
   let keptAskedAt = Number.NEGATIVE_INFINITY;
   let complaint = '';
   while (!signal.aborted) {
@@ -47,8 +47,8 @@ export async function watchClosedRuns(options: ClosedRunsOptions): Promise<void>
       const connection = await link.connection(signal);
       const askKept = performance.now() - keptAskedAt > KEPT_MS;
       for (const run of new Set([...working(), ...(askKept ? kept() : [])])) {
-        const closed = await closedRun(connection, run, orchestratorKey);
-        if (closed) await onClosed(closed);
+        const entry = await entryOf(connection, run, orchestratorKey);
+        if (entry) await onEntry(entry);
       }
       if (askKept) keptAskedAt = performance.now();
       complaint = '';

@@ -1,19 +1,15 @@
-/**
- * @file One small federation on every backend: `npm run parity -- [--json]`. Prints a line for each, `{"backend","model_hash"}`, and ends with 1
- * when they differ. A backend whose program is missing here is named on standard error and left out.
- */
+/** @file One small federation on every backend, one after another. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { messageOf } from '../../src/base/index.ts';
 import { evidenceSchema } from '../../src/components/index.ts';
 import { skipWithoutNats, startFederation } from '../../src/messaging/testing.ts';
 import { withoutAzurite } from '../azure/azurite.ts';
 import { ON_AZURE, startSandbox } from '../azure/sandbox.ts';
 import { program } from '../cli.ts';
-import { type Cleanup, openCleanup } from '../hospitals/tool.ts';
+import type { Cleanup } from '../hospitals/tool.ts';
 import { configTexts, type Fedrad, fedradAt } from './small-run.ts';
 
 /** The run, on a backend whose home this is. */
@@ -91,34 +87,5 @@ export async function* parity(
   for (const { name, missing, hash } of BACKENDS) {
     if (missing) yield { missing: `${name}: ${missing}` };
     else yield { backend: name, model_hash: await hash(t, { folder, run }) };
-  }
-}
-
-async function main(json: boolean): Promise<void> {
-  const cleanup = openCleanup();
-  const hashes = new Set<string>();
-  try {
-    for await (const line of parity(cleanup)) {
-      if ('missing' in line) {
-        console.error(`parity: left out ${line.missing}`);
-        continue;
-      }
-      hashes.add(line.model_hash);
-      console.log(json ? JSON.stringify(line) : `${line.backend.padEnd(10)} ${line.model_hash}`);
-    }
-  } finally {
-    await cleanup.undo();
-  }
-  if (hashes.size === 1) return;
-  console.error(`parity: expected one model, got ${hashes.size}`);
-  process.exitCode = 1;
-}
-
-if (import.meta.main) {
-  try {
-    await main(process.argv.includes('--json'));
-  } catch (error) {
-    console.error(`parity: ${messageOf(error)}`);
-    process.exitCode = 1;
   }
 }

@@ -1,0 +1,68 @@
+/**
+ * @file Waiting for a run on Azure ML, against the stand-in: what goes wrong meanwhile ends at most the looking, in one line, and never
+ * the run. Nothing here was seen on Azure.
+ */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type TestContext, test } from 'node:test';
+import { type Cli, openCli, uploadConfig } from '../cli.ts';
+import { withoutAzurite } from './azurite.ts';
+import { ON_AZURE, type Sandbox, startSandbox } from './sandbox.ts';
+
+const UPLOAD = ['submit', 'upload-data', '--example', 'PNEUMONIA', '--config', 'upload.yaml', ...ON_AZURE];
+
+async function open(context: TestContext): Promise<Sandbox & { readonly cli: Cli }> {
+  const sandbox = await startSandbox(context);
+  const cli = await openCli(context, sandbox.environment);
+  await cli.write('upload.yaml', uploadConfig('phantom:24'));
+  return { ...sandbox, cli };
+}
+
+test('Ctrl-C, an expired sign-in and a busy Azure end the looking at most; the run goes on and is found again', {
+  skip: withoutAzurite,
+}, async (context) => {
+  const { cli, standIn, workspace } = await open(context);
+  const child = cli.start([...UPLOAD, '--wait']);
+  let said = '';
+  child.stdout!.on('data', (chunk) => {
+    said += chunk;
+    if (/Studio/.test(String(chunk))) child.kill('SIGINT');
+  });
+  child.stderr!.on('data', (chunk) => {
+    said += chunk;
+  });
+  const [code] = await once(child, 'close');
+  const [[id]] = [...workspace.jobs] as [[string, unknown]];
+  // The run may have been quicker than the signal.
+  if (code !== 0) {
+    assert.equal(code, 130, said);
+    assert.match(
+      said,
+      new RegExp(`Run ${id} goes on at Azure \\(fedrad run show ${id}; fedrad run cancel ${id} ends it`),
+    );
+  }
+  assert.match(await cli.ok('run', 'show', id), /https:\/\/ml\.azure\.com\/runs\//);
+
+  // Azure takes the token no longer.
+  standIn.faults.push({ match: /^GET .*\/children$/, status: 401, times: 1 });
+  const expired = await cli.run([...UPLOAD, '--wait']);
+  assert.equal(expired.code, 1);
+  const last = expired.stderr.trim().split('\n').at(-1)!;
+  const [, second] = [...workspace.jobs.keys()];
+  assert.match(
+    last,
+    /the sign-in to Azure is missing or has expired; run \S+ goes on at Azure \(az login; then fedrad run logs/,
+  );
+  assert.ok(last.includes(second!));
+
+  // And is busy for longer than its client waits; it is asked again.
+  standIn.faults.length = 0;
+  standIn.faults.push({ match: /^GET .*\/children$/, status: 429, times: 5 });
+  const busy = await cli.run([...UPLOAD, '--wait']);
+  assert.equal(busy.code, 0, busy.stderr);
+  assert.match(busy.stderr, /note: .*Azure asks for patience \(429\)/);
+  assert.deepEqual(
+    [...workspace.jobs.values()].map(({ status }) => status),
+    ['Completed', 'Completed', 'Completed'],
+  );
+});
