@@ -3,11 +3,13 @@
  * there and the update back, aggregation, evaluation beside the next round) against its training steps alone on the same cores. Phantoms, as
  * many as a third of the Kaggle set's training images, so that it runs everywhere; the network and the epochs of the Azure ML example.
  */
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { skipWithoutNats, startFederation } from '../src/messaging/testing.ts';
-import { openRunHistory, type RunEvent } from '../src/workspace/index.ts';
+import { MODELS_BUCKET, openObjects, updatesBucket } from '../src/messaging/index.ts';
+import { skipWithoutNats, startFederation, type TestFederation, type TestHospital } from '../src/messaging/testing.ts';
+import { hashContent, openRunHistory, type RunEvent } from '../src/workspace/index.ts';
 import { openCleanup } from '../test/hospitals/tool.ts';
 import { keepRunning } from '../test/parity/parity.ts';
 import { fedradAt } from '../test/parity/small-run.ts';
@@ -34,6 +36,9 @@ training_parameters:
   batch_size: 32
 ${more}`;
 
+/** Of the example's network. */
+const MODEL_BYTES = 103e6;
+
 /** Seconds of a run's training steps, and from the start of the first to the end of the last aggregation. */
 function timesOf(events: readonly RunEvent[]): { readonly training: number; readonly rounds: number } {
   let training = 0;
@@ -48,6 +53,36 @@ function timesOf(events: readonly RunEvent[]): { readonly training: number; read
   return { training, rounds: (end - start) / 1000 };
 }
 
+const ROUNDS = 2;
+
+/** Seconds that the rounds' models take there and back over the same nats-server, when nothing else happens. */
+async function transferSeconds({ federation, hospitals }: TestFederation, folder: string, bytes: number) {
+  const [hospital] = hospitals as [TestHospital];
+  const [model, arrived] = [join(folder, 'model'), join(folder, 'arrived')];
+  await writeFile(model, randomBytes(bytes));
+  const hash = await hashContent(model);
+  const own = await federation.connect('bench');
+  const theirs = await hospital.membership.connect('bench');
+  try {
+    let seconds = 0;
+    for (let round = 0; round < ROUNDS; round++) {
+      const run = `bench-${round}`;
+      const start = performance.now();
+      await openObjects(own).put(MODELS_BUCKET, run, model, hash);
+      await openObjects(theirs).get(MODELS_BUCKET, run, hash, arrived);
+      await openObjects(theirs).put(updatesBucket(hospital.compute), run, arrived, hash);
+      await rm(arrived);
+      await openObjects(own).get(updatesBucket(hospital.compute), run, hash, arrived);
+      seconds += (performance.now() - start) / 1000;
+      await rm(arrived);
+    }
+    return seconds;
+  } finally {
+    await theirs.close();
+    await own.close();
+  }
+}
+
 export const benchOverhead: Bench = async function* ({ tiny, note }) {
   if (skipWithoutNats) return note(`bench overhead: ${skipWithoutNats}`);
   const [images, size, more] = tiny ? [24, 32, '  image_size: 16\n  channels: [8]\n  hidden: 32\n'] : [1739, 224, ''];
@@ -57,7 +92,7 @@ export const benchOverhead: Bench = async function* ({ tiny, note }) {
     cleanup.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
     const [upload, training] = [join(folder, 'upload.yaml'), join(folder, 'training.yaml')];
     await writeFile(upload, UPLOAD(images, size));
-    await writeFile(training, TRAINING(2, more));
+    await writeFile(training, TRAINING(ROUNDS, more));
     const runBoth = async (home: string) => {
       await fedradAt(home)('submit', 'upload-data', '--example', 'PNEUMONIA', '--config', upload, '--wait');
       const { id } = JSON.parse(await fedradAt(home)('submit', 'pneumonia', '--config', training, '--wait', '--json'));
@@ -70,16 +105,23 @@ export const benchOverhead: Bench = async function* ({ tiny, note }) {
     note(
       `bench overhead: on one machine: training ${alone.training.toFixed(1)} s, rounds ${alone.rounds.toFixed(1)} s`,
     );
-    const { home, hospitals } = await startFederation(cleanup, { silos: 1, folder: join(folder, 'across') });
+    const federation = await startFederation(cleanup, { silos: 1, folder: join(folder, 'across') });
+    const { home, hospitals } = federation;
     keepRunning(cleanup, '--home', home, 'orchestrator', 'start', '--http', '127.0.0.1:0');
     keepRunning(cleanup, '--home', hospitals[0]!.home, 'agent');
     const across = await runBoth(home);
     note(
       `bench overhead: over nats-server: training ${across.training.toFixed(1)} s, rounds ${across.rounds.toFixed(1)} s`,
     );
-    const condition = `2 rounds of 5 epochs over ${images} images of ${size}x${size} (of which 80 % train)`;
+    const transfer = await transferSeconds(federation, folder, tiny ? 1e6 : MODEL_BYTES);
+    note(`bench overhead: of that, models there and back take ${transfer.toFixed(1)} s when nothing else happens`);
+    const condition = `${ROUNDS} rounds of 5 epochs over ${images} images of ${size}x${size} (of which 80 % train)`;
     yield {
       ...{ case: `one hospital over nats-server, ${condition}`, ours: Number(across.rounds.toPrecision(4)), unit: 's' },
+      ...{ peer: Number(alone.training.toPrecision(4)), peerName: 'its training steps alone' },
+    };
+    yield {
+      ...{ case: `models there and back, ${condition}`, ours: Number(transfer.toPrecision(3)), unit: 's' },
       ...{ peer: Number(alone.training.toPrecision(4)), peerName: 'its training steps alone' },
     };
     yield {
