@@ -81,7 +81,8 @@ export async function runGraph(options: RunGraphOptions, executor: Executor): Pr
       lose(step, state.reason);
     }
     for (const [index, { step, inputs }] of ready.entries()) {
-      const threads = executor.threadsFor(step, ready.length - index, [...running.values()]);
+      const others = ready.slice(index).map((each) => each.step);
+      const threads = executor.threadsFor(step, others, [...running.values()]);
       if (threads === undefined) continue;
       const ended = runStep(step, inputs, threads).finally(() => running.delete(step.id));
       running.set(step.id, { step, threads, ended });

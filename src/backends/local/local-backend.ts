@@ -84,18 +84,25 @@ export async function openLocalExecutor(
   };
 }
 
-/** The cores are shared out among the steps that are ready. */
-function threadsFor(
+const isTraining = ({ component }: Step): boolean => component.startsWith('train-in-silo');
+
+/**
+ * The cores are shared out among the steps that are ready. A training lasts longest by far and keeps its threads to its end, so it starts
+ * when all that is shorter is out of the way: else an evaluation of seconds would have halved it.
+ */
+export function threadsFor(
   step: Step,
-  ready: number,
+  ready: readonly Step[],
   running: readonly RunningStep[],
   cores: number,
   sandbox: SandboxKind,
 ): number | undefined {
   const free = cores - running.reduce((sum, { threads }) => sum + threads, 0);
   if (free < 1) return undefined;
+  const isShorter = (other: Step): boolean => !isTraining(other);
+  if (isTraining(step) && (ready.some(isShorter) || running.some((each) => isShorter(each.step)))) return undefined;
   const usesThreads = 'threads' in COMPONENTS[step.component].needs && sandbox === 'bubblewrap';
-  return usesThreads ? Math.max(1, Math.floor(free / ready)) : 1;
+  return usesThreads ? Math.max(1, Math.floor(free / ready.length)) : 1;
 }
 
 async function runLocally(workspace: Workspace, host: StepHost, attempt: Attempt): Promise<AttemptEnd> {

@@ -54,6 +54,8 @@ export interface Command {
  * libraries take no notice. (https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html)
  */
 const HUGE_PAGES = { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' };
+/** Where glibc looks whether there are any. */
+const HUGE_PAGES_PATH = '/sys/kernel/mm/transparent_hugepage';
 
 /** The folder of the fedrad package, in a checkout or installed. */
 const packageFolder = join(import.meta.dirname, '..', '..', '..');
@@ -68,7 +70,10 @@ function programPaths(): string[] {
 }
 
 /** What a Linux process needs of the system: its libraries. */
-const SYSTEM_PATHS = ['/usr', '/lib', '/lib64', '/lib32', '/bin', '/etc/ld.so.cache', '/etc/alternatives'];
+const SYSTEM_PATHS = [
+  ...['/usr', '/lib', '/lib64', '/lib32', '/bin', '/etc/ld.so.cache', '/etc/alternatives'],
+  HUGE_PAGES_PATH,
+];
 const NETWORK_PATHS = ['/etc/resolv.conf', '/etc/hosts', '/etc/nsswitch.conf', '/etc/ssl', '/etc/ca-certificates'];
 /** Where a GPU's driver looks which GPUs there are and how they are joined. */
 const DEVICE_PATHS = ['/sys/bus', '/sys/class', '/sys/dev', '/sys/devices', '/sys/module'];

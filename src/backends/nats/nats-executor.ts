@@ -69,7 +69,7 @@ export function natsExecutor(options: NatsExecutorOptions): Executor {
       isHere(step.compute)
         ? local.threadsFor(
             step,
-            ready,
+            ready.filter((each) => isHere(each.compute)),
             running.filter((each) => isHere(each.step.compute)),
           )
         : 1,
