@@ -31,6 +31,7 @@ const MALLOC = {
   MALLOC_MMAP_THRESHOLD_: '1073741824',
   MALLOC_TRIM_THRESHOLD_: '1073741824',
   MALLOC_TOP_PAD_: '67108864',
+  GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
 };
 const environment = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` };
 const hasServer = (): boolean => spawnSync('nats-server', ['--version'], { env: environment }).status === 0;
