@@ -1,6 +1,6 @@
 /**
  * @file What federating costs a hospital in time: the rounds of one hospital over nats-server (TLS, signed work, sandboxed steps, the model
- * there and the update back, aggregation, evaluation beside the next round) against its training steps alone on the same cores. Phantoms, as
+ * there and the update back, aggregation) against its own steps alone, training and evaluation, on the same cores. Phantoms, as
  * many as a third of the Kaggle set's training images, so that it runs everywhere; the network and the epochs of the Azure ML example.
  */
 import { randomBytes } from 'node:crypto';
@@ -39,18 +39,20 @@ ${more}`;
 /** Of the example's network. */
 const MODEL_BYTES = 103e6;
 
-/** Seconds of a run's training steps, and from the start of the first to the end of the last aggregation. */
-function timesOf(events: readonly RunEvent[]): { readonly training: number; readonly rounds: number } {
-  let training = 0;
-  let [start, end] = [Number.POSITIVE_INFINITY, 0];
-  for (const event of events) {
-    if (event.type === 'step-started' && event.step.endsWith('_training'))
-      start = Math.min(start, Date.parse(event.at));
-    if (event.type !== 'step-finished') continue;
-    if (event.step.endsWith('_training')) training += event.seconds;
-    if (event.step.endsWith('_aggregation')) end = Math.max(end, Date.parse(event.at));
-  }
-  return { training, rounds: (end - start) / 1000 };
+/**
+ * Seconds of a run from the start of its first training step to the end of its last aggregation, and of the steps in between that a hospital
+ * would have without the others: training, and the evaluation of all models but the last.
+ */
+function timesOf(events: readonly RunEvent[]): { readonly alone: number; readonly rounds: number } {
+  const steps = events.filter((event) => event.type === 'step-finished');
+  const end = Math.max(...steps.filter(({ step }) => step.endsWith('_aggregation')).map(({ at }) => Date.parse(at)));
+  const started = events.filter((event) => event.type === 'step-started');
+  const first = started.find(({ step }) => step.endsWith('_training'))!;
+  const own = steps.filter(({ step, at }) => /_(training|evaluation)$/.test(step) && Date.parse(at) <= end);
+  return {
+    alone: own.reduce((sum, { seconds }) => sum + seconds, 0),
+    rounds: (end - Date.parse(first.at)) / 1000,
+  };
 }
 
 const ROUNDS = 2;
@@ -99,34 +101,33 @@ export const benchOverhead: Bench = async function* ({ tiny, note }) {
       using history = await openRunHistory(home);
       return timesOf(history.events(id));
     };
-    const here = join(folder, 'here');
-    await fedradAt(here)('provision', '--silos', '1');
-    const alone = await runBoth(here);
-    note(
-      `bench overhead: on one machine: training ${alone.training.toFixed(1)} s, rounds ${alone.rounds.toFixed(1)} s`,
-    );
+    const alone = join(folder, 'alone');
+    await fedradAt(alone)('provision', '--silos', '1');
+    const here = await runBoth(alone);
+    note(`bench overhead: on one machine: own steps ${here.alone.toFixed(1)} s, rounds ${here.rounds.toFixed(1)} s`);
     const federation = await startFederation(cleanup, { silos: 1, folder: join(folder, 'across') });
     const { home, hospitals } = federation;
     keepRunning(cleanup, '--home', home, 'orchestrator', 'start', '--http', '127.0.0.1:0');
     keepRunning(cleanup, '--home', hospitals[0]!.home, 'agent');
     const across = await runBoth(home);
     note(
-      `bench overhead: over nats-server: training ${across.training.toFixed(1)} s, rounds ${across.rounds.toFixed(1)} s`,
+      `bench overhead: over nats-server: own steps ${across.alone.toFixed(1)} s, rounds ${across.rounds.toFixed(1)} s`,
     );
     const transfer = await transferSeconds(federation, folder, tiny ? 1e6 : MODEL_BYTES);
     note(`bench overhead: of that, models there and back take ${transfer.toFixed(1)} s when nothing else happens`);
+    const peer = { peer: Number(here.alone.toPrecision(4)), peerName: 'its own steps alone' };
     const condition = `${ROUNDS} rounds of 5 epochs over ${images} images of ${size}x${size} (of which 80 % train)`;
     yield {
       ...{ case: `one hospital over nats-server, ${condition}`, ours: Number(across.rounds.toPrecision(4)), unit: 's' },
-      ...{ peer: Number(alone.training.toPrecision(4)), peerName: 'its training steps alone' },
+      ...peer,
     };
     yield {
       ...{ case: `models there and back, ${condition}`, ours: Number(transfer.toPrecision(3)), unit: 's' },
-      ...{ peer: Number(alone.training.toPrecision(4)), peerName: 'its training steps alone' },
+      ...peer,
     };
     yield {
-      ...{ case: `one hospital on one machine, ${condition}`, ours: Number(alone.rounds.toPrecision(4)), unit: 's' },
-      ...{ peer: Number(alone.training.toPrecision(4)), peerName: 'its training steps alone' },
+      ...{ case: `one hospital on one machine, ${condition}`, ours: Number(here.rounds.toPrecision(4)), unit: 's' },
+      ...peer,
     };
   } finally {
     await cleanup.undo();
