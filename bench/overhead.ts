@@ -43,7 +43,11 @@ const MODEL_BYTES = 103e6;
  * Seconds of a run from the start of its first training step to the end of its last aggregation, and of the steps in between that a hospital
  * would have without the others: training, and the evaluation of all models but the last.
  */
-function timesOf(events: readonly RunEvent[]): { readonly alone: number; readonly rounds: number } {
+function timesOf(events: readonly RunEvent[]): {
+  readonly alone: number;
+  readonly rounds: number;
+  readonly cpu: number;
+} {
   const steps = events.filter((event) => event.type === 'step-finished');
   const end = Math.max(...steps.filter(({ step }) => step.endsWith('_aggregation')).map(({ at }) => Date.parse(at)));
   const started = events.filter((event) => event.type === 'step-started');
@@ -51,6 +55,7 @@ function timesOf(events: readonly RunEvent[]): { readonly alone: number; readonl
   const own = steps.filter(({ step, at }) => /_(training|evaluation)$/.test(step) && Date.parse(at) <= end);
   return {
     alone: own.reduce((sum, { seconds }) => sum + seconds, 0),
+    cpu: own.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
     rounds: (end - Date.parse(first.at)) / 1000,
   };
 }
@@ -104,14 +109,16 @@ export const benchOverhead: Bench = async function* ({ tiny, note }) {
     const alone = join(folder, 'alone');
     await fedradAt(alone)('provision', '--silos', '1');
     const here = await runBoth(alone);
-    note(`bench overhead: on one machine: own steps ${here.alone.toFixed(1)} s, rounds ${here.rounds.toFixed(1)} s`);
+    note(
+      `bench overhead: on one machine: own steps ${here.alone.toFixed(1)} s (${here.cpu.toFixed(1)} s of CPU), rounds ${here.rounds.toFixed(1)} s`,
+    );
     const federation = await startFederation(cleanup, { silos: 1, folder: join(folder, 'across') });
     const { home, hospitals } = federation;
     keepRunning(cleanup, '--home', home, 'orchestrator', 'start', '--http', '127.0.0.1:0');
     keepRunning(cleanup, '--home', hospitals[0]!.home, 'agent');
     const across = await runBoth(home);
     note(
-      `bench overhead: over nats-server: own steps ${across.alone.toFixed(1)} s, rounds ${across.rounds.toFixed(1)} s`,
+      `bench overhead: over nats-server: own steps ${across.alone.toFixed(1)} s (${across.cpu.toFixed(1)} s of CPU), rounds ${across.rounds.toFixed(1)} s`,
     );
     const transfer = await transferSeconds(federation, folder, tiny ? 1e6 : MODEL_BYTES);
     note(`bench overhead: of that, models there and back take ${transfer.toFixed(1)} s when nothing else happens`);
