@@ -18,7 +18,10 @@ const WORKSPACE = `${GROUP}/providers/Microsoft.MachineLearningServices/workspac
 const PLACE = ['--resource_group', 'rg-fldemo', '--subscription_id', SUBSCRIPTION];
 const ON_AZURE = ['--workspace_name', 'aml-flfedrad', ...PLACE, '--wait'];
 const KEY = 'an-api-key';
-const TINY = pneumoniaConfig().replace('epochs: 2', 'epochs: 1').replace('image_size: 32', 'image_size: 16');
+const TINY = pneumoniaConfig()
+  .replace('epochs: 2', 'epochs: 1')
+  .replace('image_size: 32', 'image_size: 16')
+  .replace('channels: [8, 8, 16]', 'channels: [8]');
 
 test('an empty resource group, the commands of the page, and a report', { skip: withoutAzurite }, async (context) => {
   const subscription = newSubscription();
@@ -51,10 +54,13 @@ test('an empty resource group, the commands of the page, and a report', { skip: 
   await cli.ok(...provision);
   const azure = await openDeployed(context, standIn, apis, SUBSCRIPTION, group);
   Object.assign(environment, azure.environment);
-  assert.deepEqual([...azure.workspace.computes].map(([name, { datastores }]) => [name, ...datastores]).toSorted(), [
-    ['orchestrator-01', 'datastore_orchestrator'],
-    ...[0, 1, 2].map((n) => [`silo${n}-01`, 'datastore_orchestrator', `datastore_silo${n}`]),
-  ]);
+  assert.deepEqual(
+    [...azure.workspace.computes].map(([name, { datastores }]) => [name, ...datastores.toSorted()]).toSorted(),
+    [
+      ['orchestrator-01', 'datastore_orchestrator'],
+      ...[0, 1, 2].map((n) => [`silo${n}-01`, 'datastore_orchestrator', `datastore_silo${n}`]),
+    ],
+  );
   assert.equal(azure.workspace.datastores.get('datastore_silo1')!.account, 'stflfedradsilo1');
 
   // 3. Kaggle's credentials. Results are read without a role here: Azurite knows none.
