@@ -32,8 +32,6 @@ const PROGRAMS: ReadonlyMap<string | undefined, string> = new Map([
   ['fedrad', program],
   ['fedrad-step', join(dirname(program), 'fedrad-step.js')],
 ]);
-/** Holds the logs, as the workspace's own storage does. */
-export const LOG_STORE = { account: 'workspacestore', container: 'azureml' };
 
 /** A container of Azurite, by its account's key. */
 export function containerOf(
@@ -135,7 +133,8 @@ async function executeStep(
   };
   const { code, output } = await runProcess([file, ...words.slice(1)], environment ?? signIn, job.cancel.signal);
   if (run) run.status = code === 0 ? 'FINISHED' : 'FAILED';
-  const log = containerOf(state, LOG_STORE).getBlockBlobClient(`ExperimentRun/dcid.${own.runId}/user_logs/std_log.txt`);
+  const logs = containerOf(state, workspace.logs);
+  const log = logs.getBlockBlobClient(`ExperimentRun/dcid.${own.runId}/user_logs/std_log.txt`);
   await log.upload(output, Buffer.byteLength(output));
   own.log = await log.generateSasUrl({
     permissions: BlobSASPermissions.parse('r'),

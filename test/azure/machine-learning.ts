@@ -44,6 +44,10 @@ export interface JobState {
 
 export interface WorkspaceState {
   readonly location: string;
+  /** Id of its key vault. */
+  readonly keyVault: string;
+  /** Its own storage, which holds the logs. */
+  readonly logs: DatastoreState;
   readonly computes: Map<string, ComputeState>;
   readonly datastores: Map<string, DatastoreState>;
   /** `<name>/versions/<version>` */
@@ -102,6 +106,16 @@ const componentVersionSchema = z.strictObject({
     isAnonymous: z.boolean().optional(),
     isArchived: z.boolean().optional(),
     componentSpec: componentSpecSchema,
+  }),
+});
+
+/** Of the published fields those of an environment that is built from a Dockerfile. */
+const environmentVersionSchema = z.strictObject({
+  properties: z.strictObject({
+    description: z.string().optional(),
+    isAnonymous: z.boolean().optional(),
+    osType: z.enum(['Linux', 'Windows']).optional(),
+    build: z.strictObject({ contextUri: z.url(), dockerfilePath: z.string().optional() }),
   }),
 });
 
@@ -167,6 +181,7 @@ const SIZES = /^\/subscriptions\/[^/]+\/providers\/Microsoft\.MachineLearningSer
 /** GPUs of the sizes that tests use. */
 const VM_SIZES = [
   { name: 'Standard_DS3_v2', gpus: 0 },
+  { name: 'Standard_DS4_v2', gpus: 0 },
   { name: 'Standard_NC6s_v3', gpus: 1 },
   { name: 'Standard_NC12s_v3', gpus: 2 },
 ];
@@ -190,12 +205,12 @@ export function machineLearningApi(state: MachineLearning): Api {
   };
 }
 
-const workspaceBody = (id: string, { location }: WorkspaceState, host: string) => ({
+const workspaceBody = (id: string, { location, keyVault }: WorkspaceState, host: string) => ({
   id,
   name: id.split('/').at(-1),
   location,
   properties: {
-    keyVault: '/subscriptions/s/resourceGroups/r/providers/Microsoft.KeyVault/vaults/kv-fldemo',
+    keyVault,
     mlFlowTrackingUri: `azureml://${host}/mlflow/v1.0${id}`,
     provisioningState: 'Succeeded',
   },
@@ -230,6 +245,13 @@ async function part(
     }
     case 'GET environments':
       return workspace.environments.has(`${first}/${second}/${third}`) ? named({ isAnonymous: false }) : gone;
+    case 'PUT environments': {
+      if (second !== 'versions' || third === undefined) return gone;
+      const checked = environmentVersionSchema.safeParse(body);
+      if (!checked.success) return refuse(400, 'UserError', z.prettifyError(checked.error));
+      workspace.environments.add(`${first}/${second}/${third}`);
+      return { ...named(checked.data.properties), status: 201 };
+    }
     case 'GET components': {
       const found = workspace.components.get(`${first}/${second}/${third}`);
       return found ? named({ componentSpec: found }) : gone;

@@ -10,20 +10,20 @@ import type { Cleanup } from '../hospitals/tool.ts';
 import { accessToken } from './stand-in.ts';
 
 export interface ManagedIdentities {
-  /** By compute. */
-  readonly objectIds: ReadonlyMap<string, string>;
   /** What a job on the compute finds in its environment. */
   environment(compute: string): Readonly<Record<string, string>>;
 }
 
-/** Starts it; it ends with the test. */
+/**
+ * Starts it; it ends with the test.
+ * @param objectIds of the computes' identities, by compute
+ */
 export async function startManagedIdentities(
   context: Cleanup,
-  computes: readonly string[],
+  objectIds: ReadonlyMap<string, string>,
 ): Promise<ManagedIdentities> {
   const secret = randomUUID();
-  const objectIds = new Map(computes.map((compute) => [compute, randomUUID()]));
-  const byClient = new Map(computes.map((compute) => [randomUUID() as string, compute]));
+  const byClient = new Map([...objectIds.keys()].map((compute) => [randomUUID() as string, compute]));
   const server = createServer((request, response) => {
     const { searchParams: query } = new URL(request.url ?? '/', 'http://localhost');
     const clientId = query.get('clientid') ?? '';
@@ -46,7 +46,6 @@ export async function startManagedIdentities(
   context.after(() => new Promise<void>((resolve) => server.close(() => resolve()).closeAllConnections()));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`;
   return {
-    objectIds,
     environment: (compute) => ({
       MSI_ENDPOINT: url,
       MSI_SECRET: secret,

@@ -283,7 +283,8 @@ const AFTER: Readonly<Record<string, (stored: StoredResource, target: Target) =>
   },
 };
 
-const scopeIn = (id: string): string => id.slice(0, id.lastIndexOf('/providers/'));
+/** What an assignment of a role is about. */
+export const scopeIn = (id: string): string => id.slice(0, id.lastIndexOf('/providers/'));
 
 /** Of a resource inside another: the other's id. Services such as `blobServices/default` come with their account. */
 function parentOf(id: string): string | undefined {

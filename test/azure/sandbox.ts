@@ -1,4 +1,5 @@
 /** @file The example's sandbox on the stand-in: its workspace, computes and datastores by the names of config.yaml, storage in Azurite. */
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,10 +8,10 @@ import type { Cleanup } from '../hospitals/tool.ts';
 import { startAzurite } from './azurite.ts';
 import { keyVaultApi, newVault, policyFor, type VaultState } from './keyvault.ts';
 import { type MachineLearning, machineLearningApi, type WorkspaceState } from './machine-learning.ts';
-import { containerOf, LOG_STORE } from './machine-learning-executor.ts';
+import { containerOf } from './machine-learning-executor.ts';
 import { startManagedIdentities } from './managed-identity.ts';
 import { mlflowApi, newMlflow } from './mlflow.ts';
-import { accessToken, type StandIn, startStandIn } from './stand-in.ts';
+import { type Api, accessToken, type StandIn, startStandIn } from './stand-in.ts';
 
 export const SUBSCRIPTION = '44444444-4444-4444-8444-444444444444';
 export const ON_AZURE = [
@@ -28,17 +29,26 @@ export interface Sandbox {
   readonly environment: Record<string, string>;
 }
 
+/** What is in a resource group. */
+export interface Resources {
+  /** `/subscriptions/…/workspaces/<name>` */
+  readonly id: string;
+  readonly workspace: WorkspaceState;
+  readonly vault: VaultState;
+  /** Object ids of the computes' identities, by compute. */
+  readonly identities: ReadonlyMap<string, string>;
+}
+
 /** Starts it; it ends with the test. */
 export async function startSandbox(context: Cleanup): Promise<Sandbox> {
-  const apis: Parameters<typeof startStandIn>[1] & unknown[] = [];
+  const apis: Api[] = [];
   const standIn = await startStandIn(context, apis);
   const names = ['orchestrator', 'silo0', 'silo1', 'silo2'];
-  const accounts = [...names.map((name) => `st${name}`), LOG_STORE.account];
-  const azurite = await startAzurite(context, accounts, standIn.certificate);
-  const folder = await mkdtemp(join(tmpdir(), 'fedrad-azure-steps-'));
-  context.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+  const group = `/subscriptions/${SUBSCRIPTION}/resourceGroups/rg-fldemo`;
   const workspace: WorkspaceState = {
     location: 'westeurope',
+    keyVault: `${group}/providers/Microsoft.KeyVault/vaults/kv-fldemo`,
+    logs: { account: 'workspacestore', container: 'azureml' },
     computes: new Map(
       names.map((name) => [
         `${name}-01`,
@@ -50,12 +60,28 @@ export async function startSandbox(context: Cleanup): Promise<Sandbox> {
     components: new Map(),
     jobs: new Map(),
   };
-  const id = `/subscriptions/${SUBSCRIPTION}/resourceGroups/rg-fldemo/providers/Microsoft.MachineLearningServices/workspaces/aml-fldemo`;
+  const id = `${group}/providers/Microsoft.MachineLearningServices/workspaces/aml-fldemo`;
   const place = { name: 'kv-fldemo', subscription: SUBSCRIPTION, group: 'rg-fldemo' };
   const vault = newVault({ ...place, url: await standIn.anotherUrl() });
-  const identities = await startManagedIdentities(context, [...workspace.computes.keys()]);
-  for (const [compute, objectId] of identities.objectIds)
+  const identities = new Map([...workspace.computes.keys()].map((compute) => [compute, randomUUID() as string]));
+  for (const [compute, objectId] of identities)
     if (compute.startsWith('silo')) vault.policies.push(policyFor(objectId, 'get', 'list'));
+  return openSandbox(context, standIn, apis, { id, workspace, vault, identities });
+}
+
+/** Starts what these resources need, storage first; what answers for them joins the stand-in's APIs. */
+export async function openSandbox(
+  context: Cleanup,
+  standIn: StandIn,
+  apis: Api[],
+  { id, workspace, vault, identities }: Resources,
+): Promise<Sandbox> {
+  const places = [...workspace.datastores.values(), workspace.logs];
+  const accounts = [...new Set(places.map(({ account }) => account))];
+  const azurite = await startAzurite(context, accounts, standIn.certificate);
+  const folder = await mkdtemp(join(tmpdir(), 'fedrad-azure-steps-'));
+  context.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+  const managed = await startManagedIdentities(context, identities);
   const endpoints = {
     resourceManager: standIn.url,
     lookMs: 200,
@@ -64,11 +90,11 @@ export async function startSandbox(context: Cleanup): Promise<Sandbox> {
   };
   const machineLearning = {
     workspaces: new Map([[id, workspace]]),
-    subscriptions: new Set([SUBSCRIPTION]),
+    subscriptions: new Set([vault.subscription]),
     azurite,
     folder,
     signIn: (compute) => ({
-      ...identities.environment(compute),
+      ...managed.environment(compute),
       AZURE_AUTHORITY_HOST: standIn.url,
       NODE_EXTRA_CA_CERTS: standIn.environment['NODE_EXTRA_CA_CERTS']!,
       FEDRAD_AZURE_ENDPOINTS: JSON.stringify(endpoints),
@@ -82,7 +108,7 @@ export async function startSandbox(context: Cleanup): Promise<Sandbox> {
       },
     },
   } satisfies MachineLearning;
-  for (const place of [...workspace.datastores.values(), LOG_STORE]) await containerOf(machineLearning, place).create();
+  for (const place of places) await containerOf(machineLearning, place).create();
   apis.push(machineLearningApi(machineLearning), mlflowApi(machineLearning.tracking.mlflow, `/mlflow/v1.0${id}`));
   apis.push(keyVaultApi([vault], () => standIn.url));
   return {
