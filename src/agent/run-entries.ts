@@ -1,6 +1,6 @@
 /**
- * @file Which runs were canceled or have ended, and which work is not waited for: asked, since a hospital may not have a consumer. A run that is taken up again is open
- * again, under the same name, so nothing of this is remembered.
+ * @file Which runs were canceled or have ended, and which work is not waited for: asked, since a hospital may not have a consumer. A run
+ * that is taken up again is open again, under the same name, so nothing of this is remembered.
  */
 import type { KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -60,6 +60,7 @@ export async function sendEnd(
       const connection = await options.link.connection(signal);
       const bytes = seal(end, options.signingKey);
       await jetstream(connection).publish(endSubject(options.compute, end.run), bytes, {
+        // Sent again, it is the same message.
         msgID: createHash('sha256').update(bytes).digest('base64url'),
         timeout: PUBLISH_TIMEOUT_MS,
       });

@@ -6,7 +6,13 @@
 import type { TokenCredential } from '@azure/identity';
 import { SecretClient } from '@azure/keyvault-secrets';
 import { fail } from '../base/index.ts';
-import { checkSecretName, checkSecretValue, Secret, type SecretProperties } from '../workspace/index.ts';
+import {
+  checkSecretName,
+  checkSecretValue,
+  type OpenVault,
+  Secret,
+  type SecretProperties,
+} from '../workspace/index.ts';
 import { explainVault, type VaultCall } from './azure-vault-errors.ts';
 import type { VaultAddress } from './endpoints.ts';
 
@@ -18,26 +24,17 @@ export interface AzureVaultOptions {
   readonly notHere?: string;
 }
 
-/** A local vault's methods for secrets, without the identity. */
-export interface AzureVault {
-  readonly name: string;
-  /** Sets a secret, new or not: a name of 1 to 127 of `0-9A-Za-z-`, whose case does not matter; a value up to 25 kB. */
-  setSecret(name: string, value: string): Promise<SecretProperties>;
-  getSecret(name: string): Promise<Secret>;
-  /** Names and times, never values, sorted by name; without those that Azure keeps for certificates. */
-  listSecrets(): Promise<readonly SecretProperties[]>;
-  /** The vault keeps it for the days of its soft delete; until then the name is not free. */
-  deleteSecret(name: string): Promise<void>;
-}
-
 const CALL_TIMEOUT_MS = 120_000;
 /** Milliseconds before the first new try, then twice as many each time. */
 const RETRY = { maxRetries: 3, retryDelayInMs: 500 };
 type OperationOptions = NonNullable<Parameters<SecretClient['getSecret']>[1]>;
 const MAX_SECRETS = 10_000;
 
-/** Asks Azure nothing yet. */
-export function openAzureVault({ name: vault, address, credential, notHere = '' }: AzureVaultOptions): AzureVault {
+/**
+ * Asks Azure nothing yet. A list is without the secrets that Azure keeps for certificates; what is deleted the vault keeps for the days of its
+ * soft delete, and until then the name is not free.
+ */
+export function openAzureVault({ name: vault, address, credential, notHere = '' }: AzureVaultOptions): OpenVault {
   const client = new SecretClient(address.url, credential, {
     retryOptions: RETRY,
     // Everywhere else the challenge must be of the vault's own domain: a stranger's host gets no token.

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { pneumoniaConfig } from '../../test/cli.ts';
 import { parseConfig, pneumoniaConfigSchema, pneumoniaGraph } from '../pipelines/index.ts';
 import { type PipelineJob, type PipelineJobOptions, pipelineJob } from './pipeline-job.ts';
 import { jobBody, workspaceParts } from './pipeline-job-rest.ts';
@@ -12,21 +13,13 @@ interface Sites {
   readonly silos?: number;
 }
 
-const configOf = ({ silo1 = [], mode = 'download', training = ['epochs: 1'], silos = 3 }: Sites): string => `
-federated_learning:
-  orchestrator: {compute: orchestrator-01, datastore: datastore_orchestrator}
-  silos:
-${Array.from(
-  { length: silos },
-  (_, i) => `    - name: silo${i}
-      computes: [silo${i}-01]
-      datastore: datastore_silo${i}
-      silo_data: {type: uri_folder, mode: ${mode}, path: "azureml://datastores/datastore_silo${i}/paths/images"}
-${i === 1 ? silo1.map((line) => `      ${line}\n`).join('') : ''}`,
-).join('')}
-training_parameters:
-${training.map((line) => `  ${line}`).join('\n')}
-`;
+const configOf = ({ silo1 = [], mode = 'download', training = [], silos = 3 }: Sites): string =>
+  pneumoniaConfig(training.map((line) => `  ${line}\n`).join(''), silos)
+    .replaceAll('mode: download', `mode: ${mode}`)
+    .replace(
+      /( +)datastore: datastore_silo1\n/,
+      (line, indent) => line + silo1.map((more) => `${indent}${more}\n`).join(''),
+    );
 
 const jobOf = (sites: Sites = {}, options: Partial<PipelineJobOptions> = {}): PipelineJob =>
   pipelineJob(pneumoniaGraph(parseConfig(configOf(sites), pneumoniaConfigSchema, 'config.yaml')), {

@@ -37,7 +37,10 @@ export interface Executor {
   /** What keeps the steps apart, and the cores that they share: recorded with the run. */
   readonly sandbox: string;
   readonly cores: number;
-  /** Threads for a step, or undefined when it has to wait: for one of `running`, or for another of `ready`, the steps that could start now, itself among them. */
+  /**
+   * Threads for a step, or undefined when it has to wait: for one of `running`, or for another of `ready`, the steps that could start now,
+   * itself among them.
+   */
   threadsFor(step: Step, ready: readonly Step[], running: readonly RunningStep[]): number | undefined;
   /** Runs one attempt to its end. Throws FedradError for what went wrong on this side. */
   run(attempt: Attempt): Promise<AttemptEnd>;

@@ -7,24 +7,14 @@ import { fail } from '../base/index.ts';
 import {
   didYouMean,
   type KeyVault,
+  type OpenVault,
   openVault,
-  type Secret,
-  type SecretProperties,
   signedInUser,
   vaultName,
   vaultNames,
 } from '../workspace/index.ts';
 
 export type VaultTarget = 'local' | 'azure';
-
-/** A vault in the hands of who is signed in. */
-export interface OpenVault {
-  readonly name: string;
-  setSecret(name: string, value: string): Promise<SecretProperties>;
-  getSecret(name: string): Promise<Secret>;
-  listSecrets(): Promise<readonly SecretProperties[]>;
-  deleteSecret(name: string): Promise<void>;
-}
 
 export type VaultPlace =
   | { readonly target: 'local'; readonly vault: KeyVault }

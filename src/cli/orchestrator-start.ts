@@ -61,7 +61,7 @@ async function start(home: string, options: StartOptions): Promise<void> {
       );
       return watchAgents(nc, federation, silos, () => new Date(), say);
     };
-    const agents = await patiently('nats-server', prepare, stop.signal).catch((error: unknown) => {
+    const agents = await patiently('nats-server', prepare, stop.signal, say).catch((error: unknown) => {
       if (!stop.signal.aborted) throw error;
     });
     if (!agents) return;

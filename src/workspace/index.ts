@@ -25,6 +25,7 @@ export {
   checkSecretName,
   checkSecretValue,
   type KeyVault,
+  type OpenVault,
   SECRET_PERMISSIONS,
   type SecretPermission,
   type SecretProperties,

@@ -43,6 +43,16 @@ export interface KeyVault {
   deleteSecret(name: string, as: string): Promise<void>;
 }
 
+/** A vault in the hands of whoever is signed in: its methods for secrets, without the identity. */
+export interface OpenVault {
+  readonly name: string;
+  /** As {@link KeyVault}. */
+  setSecret(name: string, value: string): Promise<SecretProperties>;
+  getSecret(name: string): Promise<Secret>;
+  listSecrets(): Promise<readonly SecretProperties[]>;
+  deleteSecret(name: string): Promise<void>;
+}
+
 export const MAX_SECRET_BYTES = 25_600;
 
 const objectIdSchema = z.uuid();

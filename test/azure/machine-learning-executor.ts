@@ -17,13 +17,12 @@ import { program } from '../cli.ts';
 import {
   bindingOf,
   type ChildState,
-  type ComponentSpec,
   datastoreOf,
-  type JobNode,
   type JobState,
   type MachineLearning,
   type WorkspaceState,
 } from './machine-learning.ts';
+import type { ComponentSpec, JobNode } from './machine-learning-bodies.ts';
 import { jobRun } from './mlflow.ts';
 
 const STEP_TIMEOUT_MS = 120_000;

@@ -30,7 +30,7 @@ interface Azure {
   readonly subscription: SubscriptionState;
 }
 
-async function openAzure(context: TestContext): Promise<Azure> {
+async function openAzure(context: TestContext, environment: Record<string, string> = {}): Promise<Azure> {
   const subscription = newSubscription();
   const manager: ResourceManager = {
     tenantId: TENANT,
@@ -41,7 +41,7 @@ async function openAzure(context: TestContext): Promise<Azure> {
   let url = '';
   const standIn = await startStandIn(context, [resourceManagerApi(manager, () => url)]);
   url = standIn.url;
-  return { cli: await openCli(context, standIn.environment), standIn, manager, subscription };
+  return { cli: await openCli(context, { ...standIn.environment, ...environment }), standIn, manager, subscription };
 }
 
 interface Provisioned {
@@ -209,6 +209,8 @@ test('a wrong subscription, an expired sign-in and bad options are one line each
   assert.match(await cli.fails(...PROVISION, '--resource_group', 'a/b'), /--resource_group/);
   assert.match(await cli.fails(...PROVISION, '--demo_base_name', 'Hospital'), /--demo_base_name.*lower-case/);
   assert.match(await cli.fails('provision', '--what-if'), /--what-if: .*--target azure/);
+  const expired = await openAzure(context, { AZURE_CLIENT_SECRET: 'old' });
+  assert.match(await expired.cli.fails(...PROVISION), /the sign-in to Azure is missing or has expired \(az login/);
 });
 
 test('--offline writes what would be sent, and asks Azure nothing', async (context) => {

@@ -1,5 +1,7 @@
 /** @file How steps ended, as hospitals say it on a real nats-server: only of their own steps, and none can silence another. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type End, endSubject, endsStream, seal } from '../../messaging/index.ts';
@@ -8,17 +10,7 @@ import { parseConfig, pneumoniaConfigSchema, pneumoniaGraph } from '../../pipeli
 import { openEnds } from './ends.ts';
 import { prepareStreams } from './streams.ts';
 
-const silo = (index: number): string => `
-    - name: silo${index}
-      computes: [silo${index}-01]
-      datastore: datastore_silo${index}
-      silo_data: {type: uri_folder, mode: download, path: azureml://datastores/datastore_silo${index}/paths/pneumonia}`;
-const config = `
-federated_learning:
-  orchestrator: {compute: orchestrator-01, datastore: datastore_orchestrator}
-  silos:${silo(0)}${silo(1)}
-training_parameters: {num_of_iterations: 1, epochs: 1}
-`;
+const config = readFileSync(join(import.meta.dirname, '../../../examples/pneumonia/config.yaml'), 'utf8');
 const graph = pneumoniaGraph(parseConfig(config, pneumoniaConfigSchema, 'config.yaml'));
 const [run, step] = ['calm_lung_7f3k2q', 'silo0_preparation'];
 
@@ -47,12 +39,13 @@ test('an end counts for a step of its own hospital, once; another hospital has a
   await say(1, {});
   await say(1, { compute: computes[0] });
   await say(0, { step: 'no_such_step' });
-  await say(0, {});
+  await say(0, { end: { kind: 'crashed', error: '\u001b[2Jthe first', logTail: ['\u0007'] } });
   await say(0, { end: { kind: 'crashed', error: 'the second', logTail: [] } });
 
   const { signal } = new AbortController();
   const { end } = await ends.of(computes[0], step, 1, signal);
-  assert.ok(end.kind === 'crashed' && end.error === 'the first');
+  // Without what a terminal would obey.
+  assert.deepEqual(end, { kind: 'crashed', error: '[2Jthe first', logTail: [''] });
   assert.match(problems.join('\n'), /message from silo0-01: the run has no step "no_such_step" there/);
   await say(1, { step: 'silo1_preparation' });
   await ends.of(computes[1], 'silo1_preparation', 1, signal);

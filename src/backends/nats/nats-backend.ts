@@ -58,11 +58,12 @@ async function execute(options: NatsBackendOptions, runId: string, graph: Graph,
   const local = await openLocalExecutor(options, folder);
   const open: { close(): Promise<void> }[] = [local];
   try {
-    await patiently('nats-server', () => prepareStreams(nc, silos), hooks.signal);
-    const openRun = async () => (await new Kvm(nc).open(RUNS_BUCKET)).delete(runId);
-    await patiently('nats-server', openRun, hooks.signal);
-    const watch = () => watchAgents(nc, federation, silos, now, onProblem);
-    const agents = await patiently('nats-server', watch, hooks.signal);
+    const prepare = async () => {
+      await prepareStreams(nc, silos);
+      await (await new Kvm(nc).open(RUNS_BUCKET)).delete(runId);
+      return watchAgents(nc, federation, silos, now, onProblem);
+    };
+    const agents = await patiently('nats-server', prepare, hooks.signal, onProblem);
     open.push(agents);
     const ends = openEnds(nc, federation, { run: runId, graph }, onProblem);
     open.push(ends);

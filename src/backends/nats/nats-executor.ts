@@ -30,6 +30,7 @@ import type { Attempt, AttemptEnd, Executor } from '../executor.ts';
 import { type Agents, AWAY_MS } from './agents.ts';
 import { isGivenUp, quorumOf } from './deadline.ts';
 import type { Ends } from './ends.ts';
+import { mostBytes } from './most-bytes.ts';
 import { patiently } from './patiently.ts';
 
 export interface NatsExecutorOptions {
@@ -328,7 +329,7 @@ async function take(
       return refused(`${step.compute} gave no output "${name}" at ${path}`);
     outputs[name] = given;
     if (!isOwn(workspace, path)) continue;
-    const most = mostBytes(step, inputs, finished);
+    const most = mostBytes(inputsFrom(step, inputs, finished).filter((given) => isOwn(workspace, given.path)));
     if (given.bytes > most)
       return refused(`"${name}" of ${step.compute} has ${given.bytes} bytes; at most ${most} are taken`);
     const folder = join(work, `${step.id}.${attempt}`);
@@ -352,13 +353,9 @@ async function take(
   return { kind: 'completed', outputs };
 }
 
-/** So much is taken of a hospital beyond twice the largest model that it was given: it must not fill the disk here. */
-const SPARE_BYTES = 64 * 2 ** 20;
-
-function mostBytes(step: Step, inputs: readonly string[], finished: Attempt['finished']): number {
-  const sizes = inputs.map((name) => {
+/** What earlier steps left for these inputs. */
+const inputsFrom = (step: Step, inputs: readonly string[], finished: Attempt['finished']): readonly StepOutput[] =>
+  inputs.flatMap((name) => {
     const input = step.inputs[name]!;
-    return input.from === 'step' ? finished.get(input.step)![input.output]!.bytes : 0;
+    return input.from === 'step' ? [finished.get(input.step)![input.output]!] : [];
   });
-  return SPARE_BYTES + 2 * Math.max(0, ...sizes);
-}

@@ -9,10 +9,17 @@ const GIVE_UP_MS = 60 * 60_000;
 /**
  * What `action` gives, however often it takes within an hour. A FedradError is final: trying again would give the same.
  *
+ * @param onProblem hears what it waits for, once for each different answer (default: nobody)
  * @throws what `signal` was aborted with, or FedradError after an hour
  */
-export async function patiently<T>(what: string, action: () => Promise<T>, signal: AbortSignal): Promise<T> {
+export async function patiently<T>(
+  what: string,
+  action: () => Promise<T>,
+  signal: AbortSignal,
+  onProblem: (text: string) => void = () => {},
+): Promise<T> {
   const end = performance.now() + GIVE_UP_MS;
+  let told = '';
   for (let delay = FIRST_DELAY_MS; ; delay = Math.min(2 * delay, LAST_DELAY_MS)) {
     signal.throwIfAborted();
     try {
@@ -20,13 +27,11 @@ export async function patiently<T>(what: string, action: () => Promise<T>, signa
     } catch (error) {
       if (error instanceof FedradError) throw error;
       signal.throwIfAborted();
+      const text = messageOf(error);
+      if (text !== told) onProblem(`waiting for ${what}: ${text}`);
+      told = text;
       if (performance.now() > end)
-        fail(
-          what,
-          `nats-server did not take it within an hour: ${messageOf(error)}`,
-          'start it, then fedrad run resume',
-          error,
-        );
+        fail(what, `nats-server did not take it within an hour: ${text}`, 'start it, then fedrad run resume', error);
     }
     await sleep(delay, undefined, { signal });
   }
