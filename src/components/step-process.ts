@@ -65,8 +65,22 @@ function explain(error: unknown): number {
 
 const send = (message: StepMessage): void => void process.stdout.write(`${JSON.stringify(message)}\n`);
 
+/** Whoever looks at a training sees no more, and every word of it wakes several processes beside it. */
+const PROGRESS_MS = 500;
+
+/** Says how far the work is at most twice a second; its end at once. */
+function openProgress(): Reporter['progress'] {
+  let [saidAt, saidOf] = [Number.NEGATIVE_INFINITY, 0];
+  return (done, total, text) => {
+    const now = performance.now();
+    if (now - saidAt < PROGRESS_MS && total === saidOf && done < total) return;
+    [saidAt, saidOf] = [now, total];
+    send({ type: 'progress', done, total, text });
+  };
+}
+
 const reporter: Reporter = {
-  progress: (done, total, text) => send({ type: 'progress', done, total, text }),
+  progress: openProgress(),
   metric: (name, value, iteration) =>
     send({ type: 'metric', name, value, ...(iteration === undefined ? {} : { iteration }) }),
   note: (text) => send({ type: 'note', text }),
