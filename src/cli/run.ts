@@ -165,7 +165,8 @@ export function addRunCommands(root: Command): void {
     const { displayName } = await signedInUser(home);
     const at = (): string => new Date().toISOString();
     history.append(run.id, { type: 'cancel-requested', at: at(), by: displayName });
-    if (await isAzureRun(home, run.id)) await cancelAzure(home, history, run.id);
+    const onAzure = await isAzureRun(home, run.id);
+    if (onAzure) await cancelAzure(home, history, run.id);
     else await waitUntilFree(history, run.id);
     using lock = history.lock(run.id);
     // Whoever ran it has ended it by now, in one way or another; a run that nobody had is ended here.
@@ -177,7 +178,7 @@ export function addRunCommands(root: Command): void {
     const { status } = foldRun(history.events(run.id));
     if (json) printJson({ id: run.id, status });
     else if (status === 'CANCELED')
-      console.log(`Run ${run.id} is canceled (fedrad run resume ${run.id} takes it up again).`);
+      console.log(`Run ${run.id} is canceled${onAzure ? '' : ` (fedrad run resume ${run.id} takes it up again)`}.`);
     else fail(`run ${run.id}`, `it ended before it could be canceled: ${status}`, `fedrad run show ${run.id}`);
   });
 
