@@ -157,10 +157,12 @@ export async function submitToAzure(
   if (outcome.status === 'COMPLETED' && pipeline === 'pneumonia')
     await writeWhole({ [runFiles(home, id).report]: (await makeReport(home, history, id)).html });
   if (outcome.status === 'INTERRUPTED') {
-    console.error(`Run ${id} goes on at Azure (fedrad run show ${id}; fedrad run cancel ${id} ends it).`);
+    console.error(`Run ${id} goes on at Azure (fedrad run logs ${id} --follow; fedrad run cancel ${id} ends it).`);
     return 130;
   }
-  if (!options.json) return tellOutcome(home, id, pipeline, outcome);
+  const { workspaceName, resourceGroup, subscriptionId } = address;
+  const named = `--workspace_name ${workspaceName} --resource_group ${resourceGroup} --subscription_id ${subscriptionId}`;
+  if (!options.json) return tellOutcome(home, id, pipeline, outcome, named);
   printJson({ id, experiment, pipeline, studio, ...outcome });
   return outcome.status === 'COMPLETED' ? 0 : 1;
 }

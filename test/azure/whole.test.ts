@@ -93,7 +93,10 @@ test('an empty resource group, the commands of the page, and a report', { skip: 
   });
 
   // 5 and 6.
-  await cli.ok(...upload);
+  assert.match(
+    await cli.ok(...upload),
+    /^Next: fedrad submit pneumonia --workspace_name aml-flfedrad --resource_group .* --wait$/m,
+  );
   await cli.ok('submit', 'pneumonia', '--config', 'config.yaml', ...ON_AZURE);
   const { evidence } = JSON.parse(await cli.ok('run', 'report', '--json')) as { evidence: { best: string } };
   assert.ok(evidence.best);
@@ -105,6 +108,7 @@ test('an empty resource group, the commands of the page, and a report', { skip: 
   const refused = await cli.run(['submit', 'pneumonia', '--config', 'config.yaml', ...ON_AZURE]);
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /FAILED: silo1_preparation: the compute may not use datastore_silo0/);
+  assert.match(refused.stderr, /; once mended: fedrad submit pneumonia again$/m);
 
   // A second run changes nothing, and the policy that was added stays.
   const made = structuredClone(group.resources);
