@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fail } from '../base/index.ts';
 import { printJson, table } from './context.ts';
 import type { NamedWorkspace } from './options.ts';
+import { packageVersion } from './package-version.ts';
 import { writeWhole } from './write-whole.ts';
 
 export interface AzureProvisionOptions extends NamedWorkspace {
@@ -164,5 +165,7 @@ Next, once (docs/azure-provision.md):
   fedrad keyvault set-policy --target azure -n ${keyVault} --object-id <your object id> --secret-permissions list set delete --subscription ${subscriptionId}
   fedrad keyvault secret set --target azure --vault-name ${keyVault} --name kaggleusername --value <user>
   fedrad keyvault secret set --target azure --vault-name ${keyVault} --name kagglekey
-then fedrad submit upload-data --example PNEUMONIA --workspace_name ${workspaceName} --resource_group ${resourceGroup} --subscription_id ${subscriptionId} --wait`);
+then fedrad's environment, from a checkout: npm pack --pack-destination deploy/azure/environments/cpu
+  az ml environment create --file deploy/azure/environments/cpu/environment.yaml --version ${packageVersion} --workspace-name ${workspaceName} --resource-group ${resourceGroup} --subscription ${subscriptionId}
+and fedrad submit upload-data --example PNEUMONIA --workspace_name ${workspaceName} --resource_group ${resourceGroup} --subscription_id ${subscriptionId} --wait`);
 }

@@ -98,18 +98,27 @@ export async function studioOf(home: string, runId: string): Promise<string | un
   return (await (await loadAzure()).readAzureRun(runFiles(home, runId).folder))?.studio;
 }
 
-/** Brings the history up to date. Where Azure cannot be asked it says so on standard error and leaves the history as it is. */
-export async function updateFromAzure(home: string, history: RunHistory, runId: string): Promise<void> {
-  if (foldRun(history.events(runId)).finishedAt !== undefined || !(await isAzureRun(home, runId))) return;
+/**
+ * Brings the history up to date. Where Azure cannot be asked it says so on standard error, leaves the history as it is, and gives the
+ * problem.
+ */
+export async function updateFromAzure(
+  home: string,
+  history: RunHistory,
+  runId: string,
+): Promise<FedradError | undefined> {
+  if (foldRun(history.events(runId)).finishedAt !== undefined || !(await isAzureRun(home, runId))) return undefined;
   // Whoever holds it brings it up to date.
   using lock = history.lock(runId);
-  if (!lock) return;
+  if (!lock) return undefined;
   try {
     const opened = await openRun(home, history, runId);
     if (opened) await opened.azure.syncAzureRun(opened.options);
+    return undefined;
   } catch (error) {
     if (!(error instanceof FedradError)) throw error;
     console.error(`note: run ${runId} as it was last seen: ${error.message}`);
+    return error;
   }
 }
 

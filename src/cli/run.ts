@@ -35,6 +35,7 @@ const CANCEL_TIMEOUT_MS = 15_000;
 const FOLLOW_INTERVAL_MS = 500;
 /** Each look is several questions to Azure. */
 const AZURE_FOLLOW_INTERVAL_MS = 5_000;
+const AZURE_PROBLEMS_IN_A_ROW = 10;
 /** A submitted run that nobody has taken up after so long never will be. */
 const START_TIMEOUT_MS = 20_000;
 
@@ -142,11 +143,15 @@ export function addRunCommands(root: Command): void {
           for (const id of steps) printed.set(id, await printFrom(join(logs, `${id}.log`), id, printed.get(id) ?? 0));
         };
         const onAzure = await isAzureRun(home, run.id);
-        if (onAzure) await updateFromAzure(home, history, run.id);
+        let problem = onAzure ? await updateFromAzure(home, history, run.id) : undefined;
+        let problems = 0;
         await print();
         while (options.follow && !isOver(await currentStatus(home, history, findRun(history, run.id)))) {
+          problems = problem === undefined ? 0 : problems + 1;
+          // Signing in again is for the user.
+          if (problem && (/sign-in/.test(problem.problem) || problems >= AZURE_PROBLEMS_IN_A_ROW)) throw problem;
           await sleep(onAzure ? AZURE_FOLLOW_INTERVAL_MS : FOLLOW_INTERVAL_MS);
-          if (onAzure) await updateFromAzure(home, history, run.id);
+          if (onAzure) problem = await updateFromAzure(home, history, run.id);
           await print();
         }
       },

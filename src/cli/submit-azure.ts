@@ -161,7 +161,7 @@ export async function submitToAzure(
   if (outcome.status === 'COMPLETED' && pipeline === 'pneumonia')
     await writeWhole({ [runFiles(home, id).report]: (await makeReport(home, history, id)).html });
   if (outcome.status === 'INTERRUPTED') {
-    console.error(`Run ${id} goes on at Azure (fedrad run show ${id}; fedrad run cancel ${id} ends it).`);
+    console.error(`Run ${id} goes on at Azure (fedrad run logs ${id} --follow; fedrad run cancel ${id} ends it).`);
     return 130;
   }
   if (!options.json) return tellOutcome(home, id, pipeline, outcome, workspaceOptions(address));

@@ -90,7 +90,9 @@ test('a run that nobody waits for is seen, and cancelled', { skip: withoutAzurit
   const cli = await withConfigs(context, environment);
   const submitted = JSON.parse(await cli.ok(...commands(ON_AZURE)[0]!.slice(0, -1), '--json')) as { id: string };
   assert.match(await cli.ok('run', 'list'), new RegExp(submitted.id));
-  const { code, stderr } = await cli.run(['run', 'cancel', submitted.id]);
+  const { code, stdout, stderr } = await cli.run(['run', 'cancel', submitted.id]);
+  // Azure ML takes no job up again.
+  assert.doesNotMatch(stdout, /resume/);
   // It may have been quicker.
   if (code === 0) assert.equal(workspace.jobs.get(submitted.id)!.status, 'Canceled');
   else assert.match(stderr, /ended/);
