@@ -72,7 +72,12 @@ export async function connectMessaging(options: ConnectOptions): Promise<NatsCon
       return bounded(connection, way, options.translate);
     } catch (error) {
       if (error instanceof AuthorizationError) {
-        fail(way, 'nats-server refuses these credentials', 'were they revoked? fedrad silo list', error);
+        fail(
+          way,
+          'nats-server refuses these credentials',
+          'were they revoked? the orchestrator sees it: fedrad silo list',
+          error,
+        );
       }
       const delay = delays.next();
       if (performance.now() + delay > deadline) {
