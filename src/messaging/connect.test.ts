@@ -19,6 +19,9 @@ test('joins and connects by WebSocket through a proxy', { skip: skipWithoutNats 
   const connection = await membership.connect('by proxy', { waitMs: 15_000 });
   await connection.flush();
   await connection.close();
+  // The hospital's proxy has moved: the same line again, with the new one, is enough.
+  const moved = await joinFederation(join(folder, 'home'), line, { proxy: 'http://127.0.0.1:1' });
+  await assert.rejects(moved.connect('by proxy', { waitMs: 500 }), /through the proxy 127\.0\.0\.1:1: no connection/);
   await joins.close();
   await orchestrator.close();
   assert.deepEqual(new Set(asked), new Set([new URL(websocketUrl).host]));
