@@ -2,7 +2,6 @@
 import { createReadStream } from 'node:fs';
 import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline as pipe } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { fail } from '../base/index.ts';
@@ -294,6 +293,11 @@ async function printFrom(file: string, step: string, offset: number): Promise<nu
   );
   if (size <= offset) return offset;
   console.log(`--- ${step}`);
-  await pipe(createReadStream(file, { start: offset, end: size - 1 }), process.stdout, { end: false });
+  // Not a pipeline: each leaves listeners on standard output, and a run has many logs.
+  for await (const chunk of createReadStream(file, { start: offset, end: size - 1 })) {
+    await new Promise<void>((resolve, reject) => {
+      process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()));
+    });
+  }
   return size;
 }
