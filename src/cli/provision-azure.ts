@@ -105,7 +105,11 @@ export async function provisionOnAzure(options: AzureProvisionOptions): Promise<
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   try {
     const result = await azure.deployPlan({ ...target, signal: interrupt.signal, onEvent: sayEvent });
-    if (!result.finished) {
+    if (result.outcome === 'not started') {
+      console.error('Interrupted before the deployment: nothing was started. Run the same command again to go on.');
+      return 130;
+    }
+    if (result.outcome === 'goes on') {
       console.error(`Azure goes on with deployment ${result.deployment}; run the same command again to follow it.`);
       return 130;
     }

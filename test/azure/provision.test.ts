@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cli, openCli } from '../cli.ts';
 import {
   newSubscription,
@@ -156,6 +157,27 @@ test('Ctrl-C ends the looking; the next run follows the deployment that goes on'
   const { code: next, stderr } = await cli.run(PROVISION);
   assert.equal(next, 0, stderr);
   assert.match(stderr, /note: deployment fedrad-fldemo of an earlier run goes on[\s\S]*\(34\/34\)/);
+});
+
+test('Ctrl-C before the deployment starts nothing', async (context) => {
+  for (const during of [/\/register$/, /\/validate$/]) {
+    const { cli, standIn, subscription } = await openAzure(context);
+    // Azure answers this call at last; the client asks again for long.
+    standIn.faults.push({ match: during, status: 503, times: 3 });
+    const child = cli.start(PROVISION);
+    let said = '';
+    child.stderr!.on('data', (chunk) => {
+      said += chunk;
+    });
+    const closed = once(child, 'close');
+    for (let look = 0; look < 3_000 && !standIn.calls.some((call) => during.test(call)); look++) await sleep(10);
+    child.kill('SIGINT');
+    const [code] = await closed;
+    assert.equal(code, 130, said);
+    assert.match(said, /nothing was started/);
+    assert.deepEqual([...subscription.groups.get('rg-fldemo')!.deployments], []);
+    assert.ok(!standIn.calls.some((call) => /^PUT .*\/deployments\//.test(call)));
+  }
 });
 
 test('what Azure refuses is shown resource by resource, each with what to do; the next run goes on', async (context) => {

@@ -30,13 +30,13 @@ export type DeployEvent =
 export interface DeployOptions extends ManagerOptions {
   readonly plan: ProvisionPlan;
   readonly onEvent: (event: DeployEvent) => void;
-  /** Ends the looking, not the deployment. */
+  /** Before the deployment is sent nothing is started; after that it ends the looking alone. */
   readonly signal: AbortSignal;
 }
 
 export interface Deployed {
-  /** False where `signal` ended the looking. */
-  readonly finished: boolean;
+  /** The latter two where `signal` came. */
+  readonly outcome: 'finished' | 'goes on' | 'not started';
   readonly deployment: string;
   /** What Azure reported as made or found as planned. */
   readonly resources: readonly PlannedResource[];
@@ -51,26 +51,35 @@ export const deploymentName = ({ baseName }: ProvisionPlan): string => `fedrad-$
 
 /** @throws FedradError where Azure refuses the plan or a resource fails; each has been told as an event before */
 export async function deployPlan(options: DeployOptions): Promise<Deployed> {
-  const { plan, onEvent, resourceGroup } = options;
+  const { plan, onEvent, resourceGroup, signal } = options;
   const manager = openManager(options);
   const template = provisionTemplate(plan);
   const deployment = deploymentName(plan);
   const total = template.resources.length;
-  if ((await manager.groupRegion()) === undefined) {
-    await manager.makeGroup(plan.orchestratorRegion);
-    onEvent({ kind: 'group-made', region: plan.orchestratorRegion });
-  }
-  if (await manager.isActive(deployment)) {
-    onEvent({ kind: 'joined', deployment });
-    const earlier = await follow(manager, deployment, total, options);
-    if (!earlier.finished) return earlier;
-  }
-  const namespaces = [...new Set(template.resources.map(({ type }) => type.split('/')[0]!))];
-  for (const namespace of await manager.registerProviders(namespaces)) onEvent({ kind: 'registered', namespace });
-  const parameters = { keyVaultPolicies: await manager.vaultPolicies(azureNames(plan).keyVault) };
   const body = armTemplate(template);
-  const refused =
-    (await manager.validate(deployment, body, parameters)) ?? (await manager.start(deployment, body, parameters));
+  let refused: AzureError | undefined;
+  try {
+    if ((await manager.groupRegion()) === undefined) {
+      signal.throwIfAborted();
+      await manager.makeGroup(plan.orchestratorRegion);
+      onEvent({ kind: 'group-made', region: plan.orchestratorRegion });
+    }
+    if (await manager.isActive(deployment)) {
+      onEvent({ kind: 'joined', deployment });
+      const earlier = await follow(manager, deployment, total, options);
+      if (earlier.outcome !== 'finished') return earlier;
+    }
+    const namespaces = [...new Set(template.resources.map(({ type }) => type.split('/')[0]!))];
+    for (const namespace of await manager.registerProviders(namespaces)) onEvent({ kind: 'registered', namespace });
+    const parameters = { keyVaultPolicies: await manager.vaultPolicies(azureNames(plan).keyVault) };
+    refused = await manager.validate(deployment, body, parameters);
+    signal.throwIfAborted();
+    // From here on Azure may have it.
+    refused ??= await manager.start(deployment, body, parameters);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    return { outcome: 'not started', deployment, resources: [] };
+  }
   if (refused) throw tell(problemsOf(refused, options), `resource group ${resourceGroup}`, options);
   return follow(manager, deployment, total, options);
 }
@@ -78,6 +87,7 @@ export async function deployPlan(options: DeployOptions): Promise<Deployed> {
 async function follow(manager: Manager, deployment: string, total: number, options: DeployOptions): Promise<Deployed> {
   const { signal, onEvent, lookMs = 5_000 } = options;
   const made = new Map<string, PlannedResource>();
+  const goesOn = (): Deployed => ({ outcome: 'goes on', deployment, resources: [...made.values()] });
   const end = performance.now() + LONGEST_MS;
   let failures = 0;
   let pauseMs = Math.min(FIRST_LOOK_MS, lookMs);
@@ -94,7 +104,7 @@ async function follow(manager: Manager, deployment: string, total: number, optio
         onEvent({ kind: 'resource', ...resource, done: made.size, total });
       }
       const resources = [...made.values()];
-      if (state === 'Succeeded') return { finished: true, deployment, resources };
+      if (state === 'Succeeded') return { outcome: 'finished', deployment, resources };
       if (OVER.has(state)) {
         const failed = operations.filter((each) => each.state === 'Failed');
         const problems = failed.flatMap((each) =>
@@ -103,8 +113,9 @@ async function follow(manager: Manager, deployment: string, total: number, optio
         const found = problems.length > 0 ? problems : problemsOf(error ?? { code: state }, options);
         throw tell(found, `deployment ${deployment}`, options);
       }
-      if (signal.aborted) return { finished: false, deployment, resources };
     } catch (error) {
+      // A look that was broken off says nothing of Azure.
+      if (signal.aborted && !(error instanceof Over)) return goesOn();
       const again = error instanceof FedradError && !(error instanceof Over) && !/sign-in/.test(error.problem);
       failures += 1;
       if (!again || failures >= PROBLEMS_IN_A_ROW) throw error;
@@ -113,6 +124,7 @@ async function follow(manager: Manager, deployment: string, total: number, optio
     if (performance.now() > end)
       fail(`deployment ${deployment}`, 'it is not over after two hours', 'look at it in the portal; run this again');
     await sleep(pauseMs, undefined, { signal }).catch(() => {});
+    if (signal.aborted) return goesOn();
     pauseMs = Math.min(lookMs, pauseMs * 1.3);
   }
 }
