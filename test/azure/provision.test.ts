@@ -218,6 +218,15 @@ test('what Azure refuses is shown resource by resource, each with what to do; th
   assert.match(short.last, /aml-fldemo\/silo2-01: QuotaExceeded \(ask for more under Quotas/);
   await cli.ok(...PROVISION, '--max-nodes', '1');
 
+  // Somebody deletes an identity; the one that is made in its place is another.
+  const { resources } = subscription.groups.get('rg-fldemo')!;
+  for (const id of resources.keys()) if (/userassignedidentities\/uai-fldemo-silo0$/.test(id)) resources.delete(id);
+  const another = await failing(azure, '--max-nodes', '1');
+  assert.match(another.all, /failed .*role on stfldemosilo0: RoleAssignmentUpdateNotPermitted: .*\n.*made anew/);
+  const stale = [...another.all.matchAll(/az role assignment delete --ids (\S+), then/g)].map(([, id]) => id!);
+  for (const id of new Set(stale)) assert.ok(resources.delete(id.toLowerCase()), id);
+  await cli.ok(...PROVISION, '--max-nodes', '1');
+
   // Elsewhere than it is.
   const moved = await failing(azure, '--orchestrator-region', 'francecentral');
   assert.match(moved.all, /InvalidResourceLocation: .*\n.*it exists in another region/);

@@ -108,7 +108,9 @@ async function follow(manager: Manager, deployment: string, total: number, optio
       if (OVER.has(state)) {
         const failed = operations.filter((each) => each.state === 'Failed');
         const problems = failed.flatMap((each) =>
-          innermost(each.error ?? {}).map((inner) => resourceProblem(each.type, shownName(each.id), inner, options)),
+          innermost(each.error ?? {}).map((inner) =>
+            resourceProblem({ type: each.type, name: shownName(each.id), id: each.id }, inner, options),
+          ),
         );
         const found = problems.length > 0 ? problems : problemsOf(error ?? { code: state }, options);
         throw tell(found, `deployment ${deployment}`, options);
@@ -147,8 +149,8 @@ function tell(problems: readonly ResourceProblem[], where: string, { onEvent }: 
 /** Of an error that no operation tells: its target is the resource, where it has one. */
 const problemsOf = (error: AzureError, options: DeployOptions): ResourceProblem[] =>
   innermost(error).map((inner) => {
-    const { type, name } = resourceNamed(inner.target ?? '') ?? resourceNamed(inner.message ?? '') ?? NOTHING;
-    return resourceProblem(type, name, inner, options);
+    const resource = resourceNamed(inner.target ?? '') ?? resourceNamed(inner.message ?? '') ?? NOTHING;
+    return resourceProblem(resource, inner, options);
   });
 
 const NOTHING: PlannedResource = { type: '', name: '' };
