@@ -136,6 +136,8 @@ function lineOf(event: DeployEvent): string {
       return `made      the registration of ${event.namespace}`;
     case 'joined':
       return `note: deployment ${event.deployment} of an earlier run goes on; following it first`;
+    case 'earlier-failed':
+      return `note: ${event.error.message}; now this one`;
     case 'resource':
       return `finished  ${event.type} ${event.name}  (${event.done}/${event.total})`;
     case 'problem': {

@@ -159,6 +159,24 @@ test('Ctrl-C ends the looking; the next run follows the deployment that goes on'
   assert.match(stderr, /note: deployment fedrad-fldemo of an earlier run goes on[\s\S]*\(34\/34\)/);
 });
 
+test('an earlier deployment that fails is told, and does not stand in the way of this one', async (context) => {
+  const { cli } = await openAzure(context);
+  // More cores than the quota has.
+  const child = cli.start([...PROVISION, '--max-nodes', '50']);
+  let said = '';
+  child.stderr!.on('data', (chunk) => {
+    if (!/finished/.test(said) && /finished/.test(String(chunk))) child.kill('SIGINT');
+    said += chunk;
+  });
+  assert.equal((await once(child, 'close'))[0], 130, said);
+  const { code, stderr } = await cli.run(PROVISION);
+  assert.equal(code, 0, stderr);
+  assert.match(
+    stderr,
+    /failed .*: QuotaExceeded: [\s\S]*note: deployment fedrad-fldemo: .*; now this one\n[\s\S]*\(34\/34\)/,
+  );
+});
+
 test('Ctrl-C before the deployment starts nothing', async (context) => {
   for (const during of [/\/register$/, /\/validate$/]) {
     const { cli, standIn, subscription } = await openAzure(context);

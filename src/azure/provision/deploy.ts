@@ -16,6 +16,8 @@ export type DeployEvent =
   | { readonly kind: 'registered'; readonly namespace: string }
   /** An earlier run's deployment goes on; it is followed to its end first. */
   | { readonly kind: 'joined'; readonly deployment: string }
+  /** That one ended badly, and each of its problems was told; it may have been of another plan. */
+  | { readonly kind: 'earlier-failed'; readonly error: FedradError }
   | {
       readonly kind: 'resource';
       readonly type: string;
@@ -66,8 +68,12 @@ export async function deployPlan(options: DeployOptions): Promise<Deployed> {
     }
     if (await manager.isActive(deployment)) {
       onEvent({ kind: 'joined', deployment });
-      const earlier = await follow(manager, deployment, total, options);
-      if (earlier.outcome !== 'finished') return earlier;
+      const earlier = await follow(manager, deployment, total, options).catch((error: unknown) => {
+        if (!(error instanceof Over)) throw error;
+        onEvent({ kind: 'earlier-failed', error });
+        return undefined;
+      });
+      if (earlier?.outcome === 'goes on') return earlier;
     }
     const namespaces = [...new Set(template.resources.map(({ type }) => type.split('/')[0]!))];
     for (const namespace of await manager.registerProviders(namespaces)) onEvent({ kind: 'registered', namespace });
