@@ -122,6 +122,15 @@ test('private networking closes the storage and opens one way in for each', () =
   });
 });
 
+test('networks are peered one after the other, once their endpoints are there', () => {
+  const { resources } = templateOf({ storage: 'private' });
+  const peerings = resources.filter(({ type }) => type.endsWith('/virtualNetworkPeerings'));
+  const endpoints = resources.filter(({ type }) => type === 'Microsoft.Network/privateEndpoints');
+  assert.deepEqual([peerings.length, endpoints.length], [6, 4]);
+  for (const endpoint of endpoints) assert.ok(before(peerings[0]!).includes(endpoint));
+  for (const [index, peering] of peerings.slice(1).entries()) assert.ok(before(peering).includes(peerings[index]!));
+});
+
 test('a plan that Azure would not take is refused with its option', () => {
   const refusals: readonly [PlanOptions, RegExp][] = [
     [{ baseName: 'ab' }, /--demo_base_name: .*got "ab"/],
