@@ -137,6 +137,7 @@ test('a plan that Azure would not take is refused with its option', () => {
     [{ baseName: 'seventeen-letters' }, /--demo_base_name/],
     [{ baseName: 'FLdemo' }, /--demo_base_name: .*lower-case/],
     [{ baseName: 'a--b' }, /--demo_base_name/],
+    [{ baseName: 'a-b' }, /--demo_base_name: expected at least 3 letters and digits, got "a-b"/],
     [{ workspaceName: 'a b c' }, /--workspace_name/],
     [{ regions: ['West Europe'] }, /--regions, --silos|--orchestrator-region/],
     [{ regions: [] }, /--orchestrator-region|--regions/],
