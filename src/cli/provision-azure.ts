@@ -106,7 +106,11 @@ export async function provisionOnAzure(options: AzureProvisionOptions): Promise<
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   try {
     const result = await azure.deployPlan({ ...target, signal: interrupt.signal, onEvent: sayEvent });
-    if (!result.finished) {
+    if (result.outcome === 'not started') {
+      console.error('Interrupted before the deployment: nothing was started. Run the same command again to go on.');
+      return 130;
+    }
+    if (result.outcome === 'goes on') {
       console.error(`Azure goes on with deployment ${result.deployment}; run the same command again to follow it.`);
       return 130;
     }
@@ -133,6 +137,8 @@ function lineOf(event: DeployEvent): string {
       return `made      the registration of ${event.namespace}`;
     case 'joined':
       return `note: deployment ${event.deployment} of an earlier run goes on; following it first`;
+    case 'earlier-failed':
+      return `note: ${event.error.message}; now this one`;
     case 'resource':
       return `finished  ${event.type} ${event.name}  (${event.done}/${event.total})`;
     case 'problem': {

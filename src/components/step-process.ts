@@ -5,15 +5,17 @@ import { z } from 'zod';
 import { FedradError, FULL_DISK, messageOf } from '../base/index.ts';
 import type { StepTracking } from '../tracking/index.ts';
 import type { Reporter, StepContext } from './component.ts';
-import { type StepMessage, stepMessageSchema } from './messages.ts';
+import { messageIn, type StepMessage } from './messages.ts';
 import { COMPONENTS } from './specs.ts';
 import { parseStepArguments } from './step-arguments.ts';
+import { runWithoutPaths, WITHOUT_PATHS } from './step-without-paths.ts';
 
 /** Exit code of a step that ended with an error for the user: trying again would give the same. */
 export const REFUSED = 3;
 
 /** Runs the step that the arguments describe; resolves with the exit code. */
 export async function runStep(args: readonly string[]): Promise<number> {
+  if (args.includes(WITHOUT_PATHS)) return runWithoutPaths(args);
   let tracking: StepTracking | undefined;
   try {
     const step = parseStepArguments(args);
@@ -99,15 +101,6 @@ const trackedReporter = (tracking: StepTracking): Reporter => ({
     if (message?.type === 'metric') tracking.metric(message.name, message.value, message.iteration);
   },
 });
-
-/** The message that a line is; a line of a log is none. */
-function messageIn(line: string): StepMessage | undefined {
-  try {
-    return stepMessageSchema.safeParse(JSON.parse(line)).data;
-  } catch {
-    return undefined;
-  }
-}
 
 /** The first line of standard input; from then on its end ends this process. */
 async function readSecrets(): Promise<Record<string, string>> {
