@@ -60,6 +60,13 @@ const NAMES: Readonly<Record<ComponentName, string>> = {
 /** What comes from outside, or must be found again by the name of its own run, is made anew each time. */
 const ALWAYS_ANEW: ReadonlySet<ComponentName> = new Set(['upload-data', 'collect-evidence']);
 
+/** Azure ML compares the path of an input in a datastore, not what lies there: a step that has one would be taken over with old data. */
+const mayBeTakenOver = (steps: readonly Step[]): boolean =>
+  steps.every(
+    ({ component, inputs }) =>
+      !ALWAYS_ANEW.has(component) && Object.values(inputs).every(({ from }) => from !== 'datastore'),
+  );
+
 /** In the container, which is the step's own. */
 const SCRATCH = '/tmp/fedrad';
 
@@ -92,7 +99,7 @@ export function componentCalls(
         ports.set(port.name, { ...port, type: wider(known?.type, port.type), uses: (known?.uses ?? 0) + 1 });
       }
     }
-    const component = componentOf(name, steps[0]!, [...ports.values()], steps.length, fedradVersion);
+    const component = componentOf(name, steps, [...ports.values()], fedradVersion);
     for (const { step, portOf, literals } of drafts) calls.set(step.id, { component, ports: portOf, literals });
   }
   return calls;
@@ -145,16 +152,18 @@ const isZip = ({ parameters }: Step): boolean =>
 
 function componentOf(
   name: string,
-  first: Step,
+  steps: readonly Step[],
   ports: readonly (Port & { uses: number })[],
-  steps: number,
   fedradVersion: string,
 ): CommandComponent {
+  const first = steps[0]!;
   const spec = COMPONENTS[first.component];
   const pytorch = first.component === 'train-in-silo-pytorch';
-  const words = ports.flatMap(({ words, uses }) => (words === '' ? [] : [uses < steps ? `$[[${words}]]` : words]));
+  const words = ports.flatMap(({ words, uses }) =>
+    words === '' ? [] : [uses < steps.length ? `$[[${words}]]` : words],
+  );
   const outputs = Object.keys(first.outputs);
-  const step = [
+  const call = [
     first.component,
     ...words,
     ...outputs.map((output) => `--output '${output}=\${{outputs.${output}}}'`),
@@ -164,15 +173,18 @@ function componentOf(
   const secrets = first.secrets.map((secret) => `--secret ${secret}`).join(' ');
   const command =
     secrets === ''
-      ? `fedrad-step ${step}`
-      : `fedrad keyvault lend --vault-name '\${{inputs.${VAULT_PORT}}}' ${secrets} -- fedrad-step ${step} --attached`;
+      ? `fedrad-step ${call}`
+      : `fedrad keyvault lend --vault-name '\${{inputs.${VAULT_PORT}}}' ${secrets} -- fedrad-step ${call} --attached`;
   const content = {
     name,
     displayName: spec.description,
     description: `${spec.description} (fedrad ${fedradVersion})`,
-    deterministic: !ALWAYS_ANEW.has(first.component),
+    deterministic: mayBeTakenOver(steps),
     inputs: Object.fromEntries(
-      ports.map(({ name: port, type, uses }) => [port, { type, ...(uses < steps ? { optional: true as const } : {}) }]),
+      ports.map(({ name: port, type, uses }) => [
+        port,
+        { type, ...(uses < steps.length ? { optional: true as const } : {}) },
+      ]),
     ),
     outputs,
     command,
