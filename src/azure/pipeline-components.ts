@@ -81,6 +81,7 @@ interface Port {
  * A call for each step, by its id. Steps of one kind share a component; what only some of them have is optional in it.
  *
  * @param vault name of the key vault, for steps that read secrets
+ * @param processes of a step of the PyTorch trainer whose config does not say how many
  */
 export function componentCalls(
   graph: Graph,
@@ -107,6 +108,8 @@ export function componentCalls(
 
 const dataInputs = ({ inputs }: Step): string[] => Object.keys(inputs).filter((name) => name.startsWith('data_'));
 
+const isPytorch = ({ component }: Step): boolean => component === 'train-in-silo-pytorch';
+
 const isTraining = ({ component }: Step): boolean => component.startsWith('train-in-silo');
 
 /** The component's name; all data pooled is a component of its own, since it has more than the one data set. */
@@ -132,11 +135,12 @@ function draftOf(step: Step, vault: string | undefined, processCount: number) {
     ports.push({ name: port, type, words: `--input '${target}=\${{inputs.${port}}}'` });
     portOf[name] = port;
   }
-  for (const [name, value] of Object.entries(step.parameters)) {
+  const { parameters } = step;
+  const all = isPytorch(step) ? { process_count_per_instance: processCount, ...parameters } : parameters;
+  for (const [name, value] of Object.entries(all)) {
     const port = isTraining(step) && name === 'num_of_iterations' ? 'total_num_of_iterations' : name;
-    const given = name === 'process_count_per_instance' ? processCount : value;
-    ports.push({ name: port, type: typeOf(given), words: `--param '${name}=\${{inputs.${port}}}'` });
-    literals[port] = literalOf(given);
+    ports.push({ name: port, type: typeOf(value), words: `--param '${name}=\${{inputs.${port}}}'` });
+    literals[port] = literalOf(value);
   }
   if (step.secrets.length > 0) {
     ports.push({ name: VAULT_PORT, type: 'string', words: '' });
@@ -158,7 +162,7 @@ function componentOf(
 ): CommandComponent {
   const first = steps[0]!;
   const spec = COMPONENTS[first.component];
-  const pytorch = first.component === 'train-in-silo-pytorch';
+  const pytorch = isPytorch(first);
   const words = ports.flatMap(({ words, uses }) =>
     words === '' ? [] : [uses < steps.length ? `$[[${words}]]` : words],
   );
