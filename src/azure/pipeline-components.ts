@@ -29,7 +29,6 @@ export interface CommandComponent {
   readonly outputs: readonly string[];
   readonly command: string;
   readonly environment: EnvironmentKind;
-  readonly pytorch: boolean;
 }
 
 export type EnvironmentKind = 'cpu' | 'cuda';
@@ -162,7 +161,6 @@ function componentOf(
 ): CommandComponent {
   const first = steps[0]!;
   const spec = COMPONENTS[first.component];
-  const pytorch = isPytorch(first);
   const words = ports.flatMap(({ words, uses }) =>
     words === '' ? [] : [uses < steps.length ? `$[[${words}]]` : words],
   );
@@ -192,8 +190,7 @@ function componentOf(
     ),
     outputs,
     command,
-    environment: pytorch ? ('cuda' as const) : ('cpu' as const),
-    pytorch,
+    environment: isPytorch(first) ? ('cuda' as const) : ('cpu' as const),
   };
   return { ...content, version: `${fedradVersion}-${sha256(canonicalJson(content)).slice(0, 10)}` };
 }

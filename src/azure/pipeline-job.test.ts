@@ -76,13 +76,9 @@ test('a silo with PyTorch has its environment, and a process for each GPU of its
   for (const value of ['1', '2'])
     assert.deepEqual(processes(`process_count_per_instance: ${value}`), { kind: 'literal', value });
   const job = jobOf({ silo1: ['trainer: pytorch'] }, { gpus });
-  // fedrad-step starts the processes of a node itself, so Azure ML starts one.
-  assert.deepEqual(nodesOf(job).jobs[TRAINING]!['distribution'], {
-    distribution_type: 'PyTorch',
-    process_count_per_instance: 1,
-  });
-  const other = stepOf(job, 'iteration_1_silo0_training').component;
-  assert.deepEqual([other.environment, other.pytorch], ['cpu', false]);
+  // fedrad-step starts the processes of a node itself.
+  assert.equal(nodesOf(job).jobs[TRAINING]!['distribution'], undefined);
+  assert.equal(stepOf(job, 'iteration_1_silo0_training').component.environment, 'cpu');
 });
 
 test('an instance type goes to Kubernetes; of several nodes one is asked for, and that is said', () => {
