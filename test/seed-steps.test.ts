@@ -121,7 +121,7 @@ test('bad input is one line that says where, what and what to do', async (contex
   const nowhere = await submit(pneumoniaConfig(), '--workspace_name', 'aml-fldmo');
   assert.match(nowhere, /no workspace "aml-fldmo"; did you mean aml-fldemo\?/);
   assert.match(
-    await submit(pneumoniaConfig().replace('datastore: datastore_silo1', 'datastore: datastore_silo9')),
+    await submit(pneumoniaConfig().replaceAll('datastore_silo1', 'datastore_silo9')),
     /config.yaml: federated_learning.silos\[1\].datastore: no datastore "datastore_silo9"; did you mean/,
   );
   const wrong = [
@@ -154,7 +154,7 @@ test('bad input is one line that says where, what and what to do', async (contex
   );
   assert.match(
     await submit(pneumoniaConfig().replace('datastore_silo1/paths', 'datastore_silo2/paths')),
-    /silos\[1\].silo_data.path: compute silo1-01 may not read datastore_silo2/,
+    /silos\[1\].silo_data.path: it lies in datastore_silo2, and the silo's datastore is datastore_silo1/,
   );
   assert.match(await submit(pneumoniaConfig()), /nothing lies at azureml:.*fedrad submit upload-data/);
   assert.match(await submit(pneumoniaConfig('  dp: true')), /differential privacy .* not available/);

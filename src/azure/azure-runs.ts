@@ -60,8 +60,8 @@ export interface SyncOptions {
   readonly onProblem: (error: FedradError) => void;
 }
 
-/** Where Azure ML writes what a step prints. */
-const LOG = 'user_logs/std_log.txt';
+/** Where Azure ML writes what a step prints; of several processes what the first one does. The pattern of azure-ai-ml. */
+export const LOG = /^user_logs\/std_log\D*0*(?:_ps)?\.txt$/;
 const LOG_TAIL_LINES = 20;
 const NOT_BEGUN = new Set(['NotStarted', 'Starting', 'Queued', 'Unapproved', 'Provisioning', 'Preparing']);
 const OVER: Readonly<Record<string, 'COMPLETED' | 'FAILED' | 'CANCELED'>> = {

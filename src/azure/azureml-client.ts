@@ -72,8 +72,8 @@ export interface AzureMl {
   /** Asks for it; the job ends later. @throws FedradError where there is no such job */
   cancel(name: string): Promise<void>;
   children(job: string): Promise<readonly ChildRun[]>;
-  /** The text of a log of a run by its path, such as `user_logs/std_log.txt`; undefined while there is none. */
-  log(runId: string, path: string): Promise<string | undefined>;
+  /** The text of a run's first log of such a path; undefined while there is none. */
+  log(runId: string, path: RegExp): Promise<string | undefined>;
 }
 
 const CALL_TIMEOUT_MS = 120_000;
@@ -216,8 +216,9 @@ export async function openAzureMl(options: AzureMlOptions): Promise<AzureMl> {
     },
     log: async (runId, path) => {
       const { logFiles } = await history(`${runId}/details`, detailsSchema);
-      const url = logFiles?.[path];
+      const found = Object.keys(logFiles ?? {}).sort();
       // The address carries its own permission (SAS); no token goes there.
+      const url = logFiles?.[found.find((each) => path.test(each)) ?? ''];
       if (url === undefined) return undefined;
       return explained(`log of ${runId}`, () => fetchPatiently(url, {}, tailOf));
     },

@@ -29,7 +29,6 @@ export interface CommandComponent {
   readonly outputs: readonly string[];
   readonly command: string;
   readonly environment: EnvironmentKind;
-  readonly pytorch: boolean;
 }
 
 export type EnvironmentKind = 'cpu' | 'cuda';
@@ -60,6 +59,13 @@ const NAMES: Readonly<Record<ComponentName, string>> = {
 /** What comes from outside, or must be found again by the name of its own run, is made anew each time. */
 const ALWAYS_ANEW: ReadonlySet<ComponentName> = new Set(['upload-data', 'collect-evidence']);
 
+/** Azure ML compares the path of an input in a datastore, not what lies there: a step that has one would be taken over with old data. */
+const mayBeTakenOver = (steps: readonly Step[]): boolean =>
+  steps.every(
+    ({ component, inputs }) =>
+      !ALWAYS_ANEW.has(component) && Object.values(inputs).every(({ from }) => from !== 'datastore'),
+  );
+
 /** In the container, which is the step's own. */
 const SCRATCH = '/tmp/fedrad';
 
@@ -74,6 +80,7 @@ interface Port {
  * A call for each step, by its id. Steps of one kind share a component; what only some of them have is optional in it.
  *
  * @param vault name of the key vault, for steps that read secrets
+ * @param processes of a step of the PyTorch trainer whose config does not say how many
  */
 export function componentCalls(
   graph: Graph,
@@ -92,13 +99,15 @@ export function componentCalls(
         ports.set(port.name, { ...port, type: wider(known?.type, port.type), uses: (known?.uses ?? 0) + 1 });
       }
     }
-    const component = componentOf(name, steps[0]!, [...ports.values()], steps.length, fedradVersion);
+    const component = componentOf(name, steps, [...ports.values()], fedradVersion);
     for (const { step, portOf, literals } of drafts) calls.set(step.id, { component, ports: portOf, literals });
   }
   return calls;
 }
 
 const dataInputs = ({ inputs }: Step): string[] => Object.keys(inputs).filter((name) => name.startsWith('data_'));
+
+const isPytorch = ({ component }: Step): boolean => component === 'train-in-silo-pytorch';
 
 const isTraining = ({ component }: Step): boolean => component.startsWith('train-in-silo');
 
@@ -125,11 +134,12 @@ function draftOf(step: Step, vault: string | undefined, processCount: number) {
     ports.push({ name: port, type, words: `--input '${target}=\${{inputs.${port}}}'` });
     portOf[name] = port;
   }
-  for (const [name, value] of Object.entries(step.parameters)) {
+  const { parameters } = step;
+  const all = isPytorch(step) ? { process_count_per_instance: processCount, ...parameters } : parameters;
+  for (const [name, value] of Object.entries(all)) {
     const port = isTraining(step) && name === 'num_of_iterations' ? 'total_num_of_iterations' : name;
-    const given = name === 'process_count_per_instance' ? processCount : value;
-    ports.push({ name: port, type: typeOf(given), words: `--param '${name}=\${{inputs.${port}}}'` });
-    literals[port] = literalOf(given);
+    ports.push({ name: port, type: typeOf(value), words: `--param '${name}=\${{inputs.${port}}}'` });
+    literals[port] = literalOf(value);
   }
   if (step.secrets.length > 0) {
     ports.push({ name: VAULT_PORT, type: 'string', words: '' });
@@ -145,16 +155,17 @@ const isZip = ({ parameters }: Step): boolean =>
 
 function componentOf(
   name: string,
-  first: Step,
+  steps: readonly Step[],
   ports: readonly (Port & { uses: number })[],
-  steps: number,
   fedradVersion: string,
 ): CommandComponent {
+  const first = steps[0]!;
   const spec = COMPONENTS[first.component];
-  const pytorch = first.component === 'train-in-silo-pytorch';
-  const words = ports.flatMap(({ words, uses }) => (words === '' ? [] : [uses < steps ? `$[[${words}]]` : words]));
+  const words = ports.flatMap(({ words, uses }) =>
+    words === '' ? [] : [uses < steps.length ? `$[[${words}]]` : words],
+  );
   const outputs = Object.keys(first.outputs);
-  const step = [
+  const call = [
     first.component,
     ...words,
     ...outputs.map((output) => `--output '${output}=\${{outputs.${output}}}'`),
@@ -165,20 +176,22 @@ function componentOf(
   const secrets = first.secrets.map((secret) => `--secret ${secret}`).join(' ');
   const command =
     secrets === ''
-      ? `fedrad-step ${step}`
-      : `fedrad keyvault lend --vault-name '\${{inputs.${VAULT_PORT}}}' ${secrets} -- fedrad-step ${step} --attached`;
+      ? `fedrad-step ${call}`
+      : `fedrad keyvault lend --vault-name '\${{inputs.${VAULT_PORT}}}' ${secrets} -- fedrad-step ${call} --attached`;
   const content = {
     name,
     displayName: spec.description,
     description: `${spec.description} (fedrad ${fedradVersion})`,
-    deterministic: !ALWAYS_ANEW.has(first.component),
+    deterministic: mayBeTakenOver(steps),
     inputs: Object.fromEntries(
-      ports.map(({ name: port, type, uses }) => [port, { type, ...(uses < steps ? { optional: true as const } : {}) }]),
+      ports.map(({ name: port, type, uses }) => [
+        port,
+        { type, ...(uses < steps.length ? { optional: true as const } : {}) },
+      ]),
     ),
     outputs,
     command,
-    environment: pytorch ? ('cuda' as const) : ('cpu' as const),
-    pytorch,
+    environment: isPytorch(first) ? ('cuda' as const) : ('cpu' as const),
   };
   return { ...content, version: `${fedradVersion}-${sha256(canonicalJson(content)).slice(0, 10)}` };
 }

@@ -68,7 +68,6 @@ const node = (step: JobStep, identity: PipelineJob['identity'], part: WorkspaceP
   componentId: part('components', step.component.name, step.component.version),
   computeId: part('computes', step.compute),
   identity: { type: identity === 'managed' ? 'managed' : 'user_identity' },
-  ...(step.component.pytorch ? { distribution: { distribution_type: 'PyTorch', process_count_per_instance: 1 } } : {}),
   resources: {
     instance_count: 1,
     ...(step.instanceType === undefined ? {} : { instance_type: step.instanceType }),
@@ -95,7 +94,7 @@ function inputBody(input: JobInput): Record<string, string> {
         uri: input.path,
       };
     case 'local':
-      // submit-job.ts puts it into a datastore first.
-      throw new Error(`${input.path} is not in a datastore yet`);
+      // cli/submit-azure.ts has refused it.
+      throw new Error(`${input.path} is not in a datastore`);
   }
 }

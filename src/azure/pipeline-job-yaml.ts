@@ -38,7 +38,6 @@ const nodeBody = (step: JobStep, identity: PipelineJob['identity']) => ({
   component: `./${componentFile(step.component)}`,
   compute: `azureml:${step.compute}`,
   identity: { type: identity === 'managed' ? 'managed' : 'user_identity' },
-  ...(step.component.pytorch ? { distribution: { type: 'pytorch', process_count_per_instance: 1 } } : {}),
   resources: {
     instance_count: 1,
     ...(step.instanceType === undefined ? {} : { instance_type: step.instanceType }),
@@ -85,5 +84,4 @@ export const componentFields = (component: CommandComponent) => ({
   inputs: Object.fromEntries(Object.entries(component.inputs).map(([port, input]) => [port, { ...input }])),
   outputs: Object.fromEntries(component.outputs.map((name) => [name, { type: 'uri_folder' }])),
   command: component.command,
-  ...(component.pytorch ? { distribution: { type: 'pytorch', process_count_per_instance: 1 } } : {}),
 });

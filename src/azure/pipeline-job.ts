@@ -68,10 +68,7 @@ export const STEP_TAG = 'fedrad_step';
 /** Compiles a graph to a pipeline job. @throws FedradError where Azure ML has no way to do what the config asks for */
 export function pipelineJob(graph: Graph, options: PipelineJobOptions): PipelineJob {
   const { fedradVersion, graphHash, identity = 'managed', gpus = () => 0 } = options;
-  const processes = ({ compute, parameters }: Step): number => {
-    const configured = Number(parameters['process_count_per_instance'] ?? 1);
-    return configured > 1 ? configured : Math.max(1, gpus(compute));
-  };
+  const processes = ({ compute }: Step): number => Math.max(1, gpus(compute));
   const calls = componentCalls(graph, fedradVersion, options.keyVault, processes);
   const names = nodeNames(graph.steps);
   const steps = graph.steps.map((step): JobStep => {

@@ -14,7 +14,7 @@ import {
   parseUploadSource,
   type UploadConfig,
 } from '../pipelines/index.ts';
-import { openRunHistory, parseDatastoreUri, type WorkspaceName } from '../workspace/index.ts';
+import { openRunHistory, type WorkspaceName } from '../workspace/index.ts';
 import { printJson } from './context.ts';
 import { createRun } from './create-run.ts';
 import { tellOutcome } from './execute.ts';
@@ -64,8 +64,6 @@ export function placesOf(config: PneumoniaConfig | UploadConfig, file: string): 
     for (const [index, silo] of federation.silos.entries()) {
       const where = `${at}.silos[${index}]`;
       add(silo.computes[0]!, silo.datastore, where, 'computes[0]');
-      const path = `${where}.silo_data.path`;
-      datastores.push({ name: parseDatastoreUri(silo.silo_data.path, path).datastore, where: path });
     }
   } else {
     for (const [index, silo] of federation.silos.entries()) add(silo.compute, silo.datastore, `${at}.silos[${index}]`);

@@ -56,6 +56,8 @@ interface Compiled {
   readonly graph: Graph;
   readonly places: ConfigPlaces;
   readonly check: (workspace: Workspace) => Promise<void>;
+  /** What is refused on Azure whatever the workspace. */
+  readonly checkForAzure?: () => void;
 }
 
 const examples = join(import.meta.dirname, '..', '..', 'examples');
@@ -108,6 +110,7 @@ export function addSubmitCommands(root: Command): void {
             if (across) checkAcross(config, file);
             else if (!options.offline) await checkTrainers(config, file, homeOf(command));
           },
+          checkForAzure: () => checkAcross(config, file),
         };
       }),
     );
@@ -148,12 +151,13 @@ async function submit(
   const text = await readFile(file, 'utf8').catch((cause: unknown) =>
     fail(file, 'cannot read the config', 'give --config <file>', cause),
   );
-  const { aml, graph, check, places } = compile(text, basename(file));
+  const { aml, graph, check, checkForAzure, places } = compile(text, basename(file));
   const name = await chosenWorkspace(options, aml);
   const mlruns = await checkedMlruns(options);
   if (await isOnAzure(options, home, name)) {
     if (mlruns !== undefined)
       fail('--mlruns', 'on Azure ML the steps log to the workspace itself', 'see them in the Studio, or with mlflow');
+    checkForAzure?.();
     if (options.offline) return writeAzureYaml(graph, options);
     const outcome = await submitToAzure(home, name, { graph, config: text, places }, options);
     if (outcome !== undefined) process.exitCode = outcome;

@@ -52,8 +52,8 @@ export const trainParameters = z.strictObject({
 });
 
 export const pytorchTrainParameters = trainParameters.extend({
-  /** Processes of PyTorch, on one machine; with GPUs one for each. */
-  process_count_per_instance: z.int().positive(),
+  /** Processes of PyTorch, on one machine; with GPUs one for each. Absent: one. */
+  process_count_per_instance: z.int().positive().optional(),
 });
 
 export const aggregateParameters = z.strictObject({

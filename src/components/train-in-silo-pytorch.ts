@@ -27,7 +27,7 @@ const failureSchema = z.object({
 
 export async function run(context: StepContext<z.infer<typeof pytorchTrainParameters>>): Promise<void> {
   const { scratch, threads, inputs, outputs } = context;
-  const { process_count_per_instance: processes, ...parameters } = context.parameters;
+  const { process_count_per_instance: processes = 1, ...parameters } = context.parameters;
   if (await handOn(context, parameters.metrics_prefix)) return;
   // The backend has looked for it already; by hand nobody has.
   const python = process.env[PYTHON_VARIABLE] ?? (await findTorch('train-in-silo-pytorch')).python;

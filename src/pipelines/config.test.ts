@@ -201,6 +201,11 @@ for (const [name, change, message] of [
     ['lr: 0.01', 'class_weights: [2]'],
     'config.yaml: training_parameters.class_weights: expected none, balanced, or two weights',
   ],
+  [
+    "a silo that reads another silo's datastore",
+    ['datastore_silo1/paths', 'datastore_silo2/paths'],
+    "config.yaml: federated_learning.silos[1].silo_data.path: it lies in datastore_silo2, and the silo's datastore is datastore_silo1 (use one for both)",
+  ],
   ['an unknown recipe', ['lr: 0.01', 'recipe: best'], 'config.yaml: training_parameters.recipe: '],
   ['broken YAML', ['silos:', 'silos: ]'], 'config.yaml: not valid YAML'],
 ] as const) {
@@ -285,6 +290,17 @@ test('a recipe gives defaults; what the config names wins', () => {
     ['pneumonia', 'none', RECIPES.recommended.image_size],
   );
   assert.equal(changed.lr, 0.01);
+});
+
+test('an upload to one datastore for two silos is refused', () => {
+  const twice = UPLOAD.replace(
+    'confidentiality:',
+    '    - compute: silo1-01\n      datastore: datastore_silo0\nconfidentiality:',
+  );
+  assert.throws(
+    () => parseConfig(twice, uploadConfigSchema, 'upload.yaml'),
+    /upload.yaml: federated_learning.silos\[1\].datastore: "datastore_silo0" is also the datastore of silos\[0\]/,
+  );
 });
 
 test('zero silos, a missing section and encryption are refused', () => {

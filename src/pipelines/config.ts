@@ -3,10 +3,11 @@
  * and the check. Keys are in the order in which the example has them; fedrad's own come after.
  */
 import { z } from 'zod';
-import { FedradError } from '../base/index.ts';
+import { FedradError, fail } from '../base/index.ts';
+import { parseDatastoreUri } from '../workspace/index.ts';
 import { notBuilt } from './check-config.ts';
 import { trainingSchema } from './training.ts';
-import { OWN_DATASTORE, parseUploadSource, type UploadSource } from './upload-source.ts';
+import { OWN_DATASTORE, parseUploadSource } from './upload-source.ts';
 
 /** Where the workspace is. Options on the command line win over these. */
 export const amlSchema = z
@@ -43,6 +44,32 @@ const siloSchema = z.strictObject({
   instance_type: z.string().optional(),
 });
 
+/** No two silos have one of these in common: the images of one would lie among those of the other. */
+function refuseShared<Key extends string>(
+  key: Key,
+  silos: readonly Readonly<Record<Key, string>>[],
+  context: z.RefinementCtx,
+): void {
+  for (const [index, { [key]: value }] of silos.entries()) {
+    const first = silos.findIndex((other) => other[key] === value);
+    if (first === index) continue;
+    const path = ['federated_learning', 'silos', index, key];
+    const message = `"${value}" is also the ${key} of silos[${first}]`;
+    context.addIssue({ code: 'custom', path, message, params: { remedy: `give each silo a ${key} of its own` } });
+  }
+}
+
+/** What the action gives; what it has against a value is refused. */
+function orRefused<T>(action: () => T, refuse: (message: string, remedy: string) => void): T | undefined {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof FedradError)) throw error;
+    refuse(error.problem, error.remedy ?? 'change it');
+    return undefined;
+  }
+}
+
 /** The last step takes one evaluation of each silo and iteration as an input on its command line, which has a limit. */
 const MAX_EVALUATIONS = 1500;
 
@@ -60,14 +87,18 @@ export const pneumoniaConfigSchema = z
       { federated_learning: { silos }, training_parameters: { min_silos: minSilos, num_of_iterations: iterations } },
       context,
     ) => {
-      for (const key of ['name', 'datastore'] as const) {
-        for (const [index, { [key]: value }] of silos.entries()) {
-          const first = silos.findIndex((other) => other[key] === value);
-          if (first === index) continue;
-          const path = ['federated_learning', 'silos', index, key];
-          const message = `"${value}" is also the ${key} of silos[${first}]`;
-          context.addIssue({ code: 'custom', path, message, params: { remedy: `give each silo a ${key} of its own` } });
-        }
+      refuseShared('name', silos, context);
+      refuseShared('datastore', silos, context);
+      for (const [index, { datastore, silo_data }] of silos.entries()) {
+        const path = ['federated_learning', 'silos', index, 'silo_data', 'path'];
+        orRefused(
+          () => {
+            const { datastore: holds } = parseDatastoreUri(silo_data.path);
+            if (holds !== datastore)
+              fail('path', `it lies in ${holds}, and the silo's datastore is ${datastore}`, 'use one for both');
+          },
+          (message, remedy) => context.addIssue({ code: 'custom', path, message, params: { remedy } }),
+        );
       }
       if (silos.length * iterations > MAX_EVALUATIONS) {
         const path = ['training_parameters', 'num_of_iterations'];
@@ -141,15 +172,13 @@ export const uploadConfigSchema = z
       .prefault({}),
   })
   .superRefine(({ federated_learning: { silos }, data: { source, partition } }, context) => {
+    refuseShared('datastore', silos, context);
     const refuse = (key: string, message: string, remedy: string): void =>
       void context.addIssue({ code: 'custom', path: ['data', ...key.split('.')], message, params: { remedy } });
-    let from: UploadSource | undefined;
-    try {
-      from = parseUploadSource(source);
-    } catch (error) {
-      if (!(error instanceof FedradError)) throw error;
-      refuse('source', error.problem, error.remedy ?? 'change it');
-    }
+    const from = orRefused(
+      () => parseUploadSource(source),
+      (message, remedy) => refuse('source', message, remedy),
+    );
     const isOwn = from?.kind === 'datastore' && from.datastore === undefined;
     if (from?.kind === 'datastore' && silos.length > 1 && silos.some(({ datastore }) => datastore === from.datastore)) {
       const other = silos.find(({ datastore }) => datastore !== from.datastore)!;

@@ -69,8 +69,9 @@ export function pneumoniaGraph(config: PneumoniaConfig): Graph {
         ...augmentation,
         proximal_mu: training.proximal_mu,
         seed: training.seed,
-        ...(trainer.trainer === 'pytorch'
-          ? { process_count_per_instance: trainer.process_count_per_instance ?? 1 }
+        // Where the config says nothing, the machine that it runs on decides.
+        ...(trainer.trainer === 'pytorch' && trainer.process_count_per_instance !== undefined
+          ? { process_count_per_instance: trainer.process_count_per_instance }
           : {}),
       },
     });

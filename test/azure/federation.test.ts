@@ -101,7 +101,7 @@ test('a run that nobody waits for is seen, and cancelled', { skip: withoutAzurit
 test('what goes wrong is said in one line, and nothing is left behind', { skip: withoutAzurite }, async (context) => {
   const { environment, workspace, standIn } = await startSandbox(context);
   const cli = await withConfigs(context, environment);
-  const [, pneumonia] = commands(ON_AZURE) as [string[], string[]];
+  const [upload, pneumonia] = commands(ON_AZURE) as [string[], string[]];
   const with_ = (from: string, to: string): string[] => pneumonia.map((word) => (word === from ? to : word));
   assert.match(await cli.fails(...with_('aml-fldemo', 'aml-other')), /workspace aml-other in rg-fldemo: .*not found/);
   assert.match(
@@ -115,6 +115,17 @@ test('what goes wrong is said in one line, and nothing is left behind', { skip: 
   );
   await cli.write('config.yaml', TINY.replaceAll('datastore_silo2', 'datastore_silo9'));
   assert.match(await cli.fails(...pneumonia), /silos\[2\]\.datastore: .* no datastore "datastore_silo9"/);
+  await cli.write('config.yaml', `${TINY}  baselines: [pooled]\n`);
+  for (const more of [[], ['--identity', 'user']])
+    assert.match(
+      await cli.fails(...pneumonia, ...more),
+      /config\.yaml: training_parameters\.baselines: pooled needs the data of all hospitals in one place/,
+    );
+  await cli.write('upload.yaml', uploadConfig('phantom:24').replace('datastore_silo1', 'datastore_silo0'));
+  assert.match(
+    await cli.fails(...upload),
+    /silos\[1\]\.datastore: "datastore_silo0" is also the datastore of silos\[0\]/,
+  );
   await cli.write('config.yaml', TINY);
   const expired = await withConfigs(context, { ...environment, AZURE_CLIENT_SECRET: 'old' });
   assert.match(await expired.fails(...pneumonia), /the sign-in to Azure is missing or has expired \(az login/);

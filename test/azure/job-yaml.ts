@@ -14,8 +14,6 @@ const portName = z.string().regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/);
 const nodeName = z.string().regex(/^[a-z_][a-z0-9_]*$/);
 const text = z.string().min(1);
 const tags = z.record(z.string(), z.string());
-/** PyTorchDistributionSchema; of the others fedrad uses none. */
-const distribution = z.strictObject({ type: z.literal('pytorch'), process_count_per_instance: z.int().positive() });
 const parameter = z.enum(['string', 'integer', 'number', 'boolean']);
 const data = z.enum(['uri_file', 'uri_folder']);
 
@@ -31,7 +29,6 @@ const componentSchema = z.strictObject({
   outputs: z.record(portName, z.strictObject({ type: data })),
   command: text,
   environment: z.string().regex(/^azureml:[a-zA-Z0-9][\w.-]*:[a-zA-Z0-9][\w.-]*$/),
-  distribution: distribution.optional(),
 });
 
 const path = z.string().regex(/^azureml:\/\/datastores\/[^/]+\/paths\/.+$/);
@@ -44,7 +41,6 @@ const nodeSchema = z.strictObject({
   component: z.string().regex(/^\.\/.+\.yaml$/),
   compute: z.string().regex(/^azureml:[A-Za-z0-9][\w-]*$/),
   identity: z.strictObject({ type: z.enum(['managed', 'user_identity', 'aml_token']) }),
-  distribution: distribution.optional(),
   resources: z.strictObject({ instance_count: z.int().positive(), instance_type: text.optional() }),
   limits: z.strictObject({ timeout: z.int().positive() }).optional(),
   inputs: z.record(

@@ -133,12 +133,11 @@ async function executeStep(
   const { code, output } = await runProcess([file, ...words.slice(1)], environment ?? signIn, job.cancel.signal);
   if (run) run.status = code === 0 ? 'FINISHED' : 'FAILED';
   const logs = containerOf(state, workspace.logs);
-  const log = logs.getBlockBlobClient(`ExperimentRun/dcid.${own.runId}/user_logs/std_log.txt`);
+  const path = `user_logs/${node.distribution ? 'std_log_process_00' : 'std_log'}.txt`;
+  const log = logs.getBlockBlobClient(`ExperimentRun/dcid.${own.runId}/${path}`);
   await log.upload(output, Buffer.byteLength(output));
-  own.log = await log.generateSasUrl({
-    permissions: BlobSASPermissions.parse('r'),
-    expiresOn: new Date(Date.now() + 3_600_000),
-  });
+  const permissions = BlobSASPermissions.parse('r');
+  own.logFiles = { [path]: await log.generateSasUrl({ permissions, expiresOn: new Date(Date.now() + 3_600_000) }) };
   if (code !== 0) throw new Error(`Execution failed. User process exited with status code ${code}.`);
   for (const [port, { uri }] of Object.entries(node.outputs)) {
     const { container, prefix } = place(uri.replace('${{name}}', own.runId));

@@ -37,8 +37,8 @@ export interface ChildState {
   startedAt?: string;
   endedAt?: string;
   error?: string;
-  /** Address of its log, with its own permission. */
-  log?: string;
+  /** Address of its log, with its own permission, by its path. */
+  logFiles?: Readonly<Record<string, string>>;
 }
 
 export interface JobState {
@@ -336,7 +336,7 @@ function history(state: MachineLearning, { method, path }: ApiRequest): ApiReply
   }
   const child = jobs.flatMap(({ children }) => children).find(({ runId }) => runId === run);
   if (!child) return refuse(404, 'UserError', `run ${run} was not found`);
-  return ok({ runId: run, logFiles: child.log === undefined ? {} : { 'user_logs/std_log.txt': child.log } });
+  return ok({ runId: run, logFiles: child.logFiles ?? {} });
 }
 
 function childReply({ name: parentRunId, body }: JobState, child: ChildState) {

@@ -1,0 +1,47 @@
+/**
+ * @file The log of a step that Azure ML's launcher of PyTorch starts, which has another name than that of a plain command: found too, so
+ * that whoever runs fedrad's components in a job of their own sees it. Nothing here was seen on Azure.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LOG } from '../../src/azure/azure-runs.ts';
+import { openAzureMl } from '../../src/azure/azureml-client.ts';
+import { pipelineJob } from '../../src/azure/pipeline-job.ts';
+import { componentVersionBody, jobBody } from '../../src/azure/pipeline-job-rest.ts';
+import { packageVersion } from '../../src/cli/package-version.ts';
+import { parseConfig, uploadConfigSchema, uploadGraph } from '../../src/pipelines/index.ts';
+import { uploadConfig } from '../cli.ts';
+import { withoutAzurite } from './azurite.ts';
+import { SUBSCRIPTION, startSandbox } from './sandbox.ts';
+import { accessToken } from './stand-in.ts';
+
+test('the log of a step with a launcher is found, and that of one without', {
+  skip: withoutAzurite,
+}, async (context) => {
+  const { standIn } = await startSandbox(context);
+  const ml = await openAzureMl({
+    credential: { getToken: async () => ({ token: accessToken('any'), expiresOnTimestamp: Date.now() + 3_600_000 }) },
+    address: { subscriptionId: SUBSCRIPTION, resourceGroup: 'rg-fldemo', workspaceName: 'aml-fldemo' },
+    resourceManager: standIn.url,
+  });
+  const config = parseConfig(uploadConfig('phantom:24'), uploadConfigSchema, 'upload.yaml');
+  const graph = uploadGraph(config, 'PNEUMONIA', '/');
+  const job = pipelineJob(graph, { fedradVersion: packageVersion, graphHash: 'a'.repeat(64) });
+  for (const component of job.components)
+    await ml.putComponent(component.name, component.version, componentVersionBody(component, ml.part));
+  const body = jobBody(job, ml.part);
+  const { jobs } = body.properties as unknown as { jobs: Record<string, Record<string, unknown>> };
+  jobs['silo_1_upload_data']!['distribution'] = { distribution_type: 'PyTorch', process_count_per_instance: 1 };
+  await ml.submit('launched', body);
+  let { status } = await ml.job('launched');
+  for (let look = 0; look < 600 && status !== 'Completed' && status !== 'Failed'; look++) {
+    await sleep(100);
+    ({ status } = await ml.job('launched'));
+  }
+  assert.equal(status, 'Completed');
+  for (const { runId, step } of await ml.children('launched')) {
+    assert.match((await ml.log(runId, LOG)) ?? 'none', /"type":"usage"/, step);
+    assert.equal(await ml.log(runId, /^user_logs\/another\.txt$/), undefined);
+  }
+});
