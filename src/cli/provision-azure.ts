@@ -75,9 +75,13 @@ export async function provisionOnAzure(options: AzureProvisionOptions): Promise<
     }
     return 0;
   }
-  const { resourceGroup = '', subscriptionId = '' } = options;
+  const { resourceGroup = '', subscriptionId = process.env['AZURE_SUBSCRIPTION_ID'] ?? '' } = options;
   if (!SUBSCRIPTION.test(subscriptionId))
-    fail('--subscription_id', `expected the id of a subscription, got "${subscriptionId}"`, 'az account list');
+    fail(
+      '--subscription_id',
+      `expected the id of a subscription, got "${subscriptionId}"`,
+      'az account list; or set AZURE_SUBSCRIPTION_ID',
+    );
   if (!GROUP.test(resourceGroup))
     fail('--resource_group', `expected the name of a resource group, got "${resourceGroup}"`, 'az group list');
   const { resourceManager, lookMs } = azure.azureEndpoints();

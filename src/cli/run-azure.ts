@@ -122,13 +122,23 @@ export async function updateFromAzure(
   }
 }
 
-/** Follows a run to its end with a line for each change. Ctrl-C ends the following, not the run: INTERRUPTED. */
-export async function followAzure(home: string, history: RunHistory, runId: string): Promise<Outcome> {
+/**
+ * Follows a run to its end with a line for each change. Ctrl-C ends the following, not the run: INTERRUPTED.
+ *
+ * @param announce called as soon as this is so
+ */
+export async function followAzure(
+  home: string,
+  history: RunHistory,
+  runId: string,
+  announce: () => void,
+): Promise<Outcome> {
   // Before the first call, so that Ctrl-C never ends more than the looking.
   const interrupt = new AbortController();
   const onSignal = (): void => interrupt.abort();
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   try {
+    announce();
     using _lock = await lockOf(history, runId);
     const opened = await openRun(home, history, runId);
     if (!opened) return fail(`run ${runId}`, 'it is not a run on Azure ML', `fedrad run show ${runId}`);

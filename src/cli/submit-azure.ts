@@ -146,16 +146,18 @@ export async function submitToAzure(
   });
   await azure.recordAzureRun(runFolder(home, id), { ...address, job: id, ...(studio === undefined ? {} : { studio }) });
   const { experiment, pipeline } = graph;
-  if (!options.json) {
+  const announce = (): void => {
+    if (options.json) return;
     console.log(`Submitted run ${id} (${experiment}) to workspace ${address.workspaceName} on Azure.`);
     if (studio !== undefined) console.log(`Studio: ${studio}`);
-  }
+  };
   if (!options.wait) {
+    announce();
     if (options.json) printJson({ id, experiment, pipeline, status: 'QUEUED', studio });
     else console.log(`Next: fedrad run show ${id}; fedrad run logs ${id} --follow`);
     return undefined;
   }
-  const outcome = await followAzure(home, history, id);
+  const outcome = await followAzure(home, history, id, announce);
   if (outcome.status === 'COMPLETED' && pipeline === 'pneumonia')
     await writeWhole({ [runFiles(home, id).report]: (await makeReport(home, history, id)).html });
   if (outcome.status === 'INTERRUPTED') {

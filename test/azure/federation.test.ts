@@ -108,6 +108,11 @@ test('what goes wrong is said in one line, and nothing is left behind', { skip: 
     await cli.fails(...with_(SUBSCRIPTION, SUBSCRIPTION.replaceAll('4', '5'))),
     /Azure knows no such subscription \(az account list/,
   );
+  const unnamed = pneumonia.filter((word) => word !== '--subscription_id' && word !== SUBSCRIPTION);
+  assert.match(
+    await cli.fails(...unnamed),
+    /--subscription_id: workspace "aml-fldemo" is none of this home, and on Azure/,
+  );
   await cli.write('config.yaml', TINY.replace('silo1-01', 'silo7-01'));
   assert.match(
     await cli.fails(...pneumonia),

@@ -62,7 +62,7 @@ test('a run is over when Azure says so; what cannot be read then is read later, 
   const odd = await cli.run(['run', 'show', id]);
   assert.match(odd.stderr, /note: .*run history answers with something else than it should/);
   // A log, and the orchestrator's storage, that cannot be read.
-  evidence.log = `${standIn.url}/a-log`;
+  evidence.logFiles = { 'user_logs/std_log.txt': `${standIn.url}/a-log` };
   standIn.faults.push({ match: /\/a-log$/, status: 403, times: 1 });
   const storage = workspace.datastores.get('datastore_orchestrator')!;
   workspace.datastores.delete('datastore_orchestrator');
