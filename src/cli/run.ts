@@ -145,7 +145,12 @@ export function addRunCommands(root: Command): void {
         let problem = onAzure ? await updateFromAzure(home, history, run.id) : undefined;
         let problems = 0;
         await print();
-        while (options.follow && !isOver(await currentStatus(home, history, findRun(history, run.id)))) {
+        // Until the run is over, or its reader has gone.
+        while (
+          options.follow &&
+          process.stdout.errored === null &&
+          !isOver(await currentStatus(home, history, findRun(history, run.id)))
+        ) {
           problems = problem === undefined ? 0 : problems + 1;
           // Signing in again is for the user.
           if (problem && (/sign-in/.test(problem.problem) || problems >= AZURE_PROBLEMS_IN_A_ROW)) throw problem;
