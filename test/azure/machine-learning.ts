@@ -70,6 +70,8 @@ export interface MachineLearning {
   readonly azurite: Azurite;
   /** Holds the steps' folders. */
   readonly folder: string;
+  /** Until it resolves the computes have no nodes, and steps are queued. */
+  nodes?: Promise<void>;
   /** What a step's process finds to sign in as its compute. */
   readonly signIn?: (compute: string) => Readonly<Record<string, string>>;
   /** The MLflow of its workspaces; a step finds its own run there, as a job of Azure ML does. */
