@@ -21,7 +21,12 @@ test('the log of a step with a launcher is found, and that of one without', {
 }, async (context) => {
   const { standIn } = await startSandbox(context);
   const ml = await openAzureMl({
-    credential: { getToken: async () => ({ token: accessToken('any'), expiresOnTimestamp: Date.now() + 3_600_000 }) },
+    credential: {
+      getToken: async (scopes) => {
+        const token = accessToken(String(scopes).replace(/\/\.default$/, ''));
+        return { token, expiresOnTimestamp: Date.now() + 3_600_000 };
+      },
+    },
     address: { subscriptionId: SUBSCRIPTION, resourceGroup: 'rg-fldemo', workspaceName: 'aml-fldemo' },
     resourceManager: standIn.url,
   });

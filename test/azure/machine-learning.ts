@@ -70,6 +70,8 @@ export interface MachineLearning {
   readonly azurite: Azurite;
   /** Holds the steps' folders. */
   readonly folder: string;
+  /** Until it resolves the computes have no nodes, and steps are queued. */
+  nodes?: Promise<void>;
   /** What a step's process finds to sign in as its compute. */
   readonly signIn?: (compute: string) => Readonly<Record<string, string>>;
   /** The MLflow of its workspaces; a step finds its own run there, as a job of Azure ML does. */
@@ -88,7 +90,7 @@ const refuse = (status: number, code: string, message: string): ApiReply => ({
 const VERSIONS = new Set(['2022-10-01']);
 const WORKSPACE =
   /^\/subscriptions\/([^/]+)\/resourceGroups\/([^/]+)\/providers\/Microsoft\.MachineLearningServices\/workspaces\/([^/]+)(\/.*)?$/;
-const SIZES = /^\/subscriptions\/[^/]+\/providers\/Microsoft\.MachineLearningServices\/locations\/[^/]+\/vmSizes$/;
+const SIZES = /^\/subscriptions\/([^/]+)\/providers\/Microsoft\.MachineLearningServices\/locations\/[^/]+\/vmSizes$/;
 /** GPUs of the sizes that tests use. */
 const VM_SIZES = [
   { name: 'Standard_DS3_v2', gpus: 0 },
@@ -101,13 +103,15 @@ const VM_SIZES = [
 export function machineLearningApi(state: MachineLearning): Api {
   return async (request) => {
     if (request.path.startsWith('/history/v1.0/')) return history(state, request);
-    if (SIZES.test(request.path)) return ok({ value: VM_SIZES });
-    const [, subscription, , workspaceName, rest = ''] = WORKSPACE.exec(request.path) ?? [];
+    const sizesOf = SIZES.exec(request.path)?.[1];
+    const [, workspaceSubscription, , workspaceName, rest = ''] = WORKSPACE.exec(request.path) ?? [];
+    const subscription = sizesOf ?? workspaceSubscription;
     if (subscription === undefined) return undefined;
     if (!VERSIONS.has(request.query.get('api-version') ?? ''))
       return refuse(400, 'InvalidApiVersionParameter', `the api-version is ${request.query.get('api-version')}`);
     if (!state.subscriptions.has(subscription))
       return refuse(404, 'SubscriptionNotFound', `The subscription '${subscription}' could not be found.`);
+    if (sizesOf !== undefined) return ok({ value: VM_SIZES });
     const id = request.path.slice(0, request.path.length - rest.length);
     const workspace = state.workspaces.get(id);
     if (!workspace) return refuse(404, 'ResourceNotFound', `The workspace '${workspaceName}' was not found.`);

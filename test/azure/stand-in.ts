@@ -69,6 +69,7 @@ export interface StandIn {
 export const TENANT = '11111111-1111-1111-1111-111111111111';
 export const CALLER: Caller = { objectId: '22222222-2222-2222-2222-222222222222', kind: 'servicePrincipal' };
 const SECRET = 'stand-in-secret';
+const RUN_HISTORY_AUDIENCE = 'https://ml.azure.com';
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 /** Starts it; it ends with the test. */
@@ -131,6 +132,14 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
       const own = apis.map((api) => api.unsigned?.({ method, path, headers, body })).find((each) => each !== undefined);
       return own ?? reply(401, { error: { code: problem, message: 'The access token is not accepted.' } });
     }
+    const audience = expectedAudience(path);
+    if (audience !== undefined && claims.aud !== audience)
+      return reply(401, {
+        error: {
+          code: 'InvalidAuthenticationTokenAudience',
+          message: `The access token has been obtained for wrong audience or resource '${claims.aud}'. It should exactly match with one of the allowed audiences '${audience}'.`,
+        },
+      });
     const caller = { objectId: claims.oid, kind: CALLER.kind };
     for (const api of apis) {
       const answered = await api({ ...call, body, caller, audience: claims.aud });
@@ -138,6 +147,12 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
     }
     return reply(404, { error: { code: 'NotFound', message: `${method} ${path} is not in the stand-in` } });
   }
+
+  /** What a token must be for; undefined: the API looks itself, as Key Vault's and storage do. */
+  const expectedAudience = (path: string): string | undefined => {
+    if (/^\/+subscriptions\//.test(path)) return url;
+    return path.startsWith('/history/') ? RUN_HISTORY_AUDIENCE : undefined;
+  };
 
   const openIdConfiguration = () => ({
     issuer: `${url}/${TENANT}/v2.0`,
