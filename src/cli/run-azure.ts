@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Outcome, outputUri } from '../backends/index.ts';
 import { FedradError, fail } from '../base/index.ts';
 import { foldRun, parseDatastoreUri, type RunEvent, type RunHistory, type RunState } from '../workspace/index.ts';
+import { checkEvidence } from './check-evidence.ts';
 import { lineOf } from './follow-run.ts';
 import { readGraph, runFiles } from './run-folder.ts';
 
@@ -39,6 +40,7 @@ async function openRun(home: string, history: RunHistory, runId: string) {
       const content = await azure.openBlobDatastore(datastore, container).fetch(path, join(outputs, name));
       fetched[name] = { path: uri, ...content };
     }
+    await checkEvidence(outputs);
     return fetched;
   };
   const { lookMs } = endpoints;
