@@ -247,7 +247,8 @@ function componentProblem(
   pathVersion: string | undefined,
 ): string | undefined {
   if (spec.name !== pathName || spec.version !== pathVersion) return 'name and version differ from those of the path';
-  if (!environments.has(spec.environment.replace(`${workspaceId}/environments/`, '')))
+  const [prefix, own] = spec.environment.split(`${workspaceId}/environments/`);
+  if (prefix !== 'azureml:' || own === undefined || !environments.has(own))
     return `there is no environment ${spec.environment}`;
   const used = new Set([...spec.command.matchAll(PLACEHOLDER)].map(([, side, port]) => `${side}.${port}`));
   for (const each of used) {
