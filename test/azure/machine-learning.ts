@@ -26,6 +26,8 @@ export interface DatastoreState {
 
 export interface ComputeState {
   readonly vmSize: string;
+  /** Default: the workspace's. */
+  readonly location?: string;
   /** Datastores that its identity may read and write. */
   readonly datastores: readonly string[];
 }
@@ -88,20 +90,25 @@ const refuse = (status: number, code: string, message: string): ApiReply => ({
 const VERSIONS = new Set(['2022-10-01']);
 const WORKSPACE =
   /^\/subscriptions\/([^/]+)\/resourceGroups\/([^/]+)\/providers\/Microsoft\.MachineLearningServices\/workspaces\/([^/]+)(\/.*)?$/;
-const SIZES = /^\/subscriptions\/[^/]+\/providers\/Microsoft\.MachineLearningServices\/locations\/[^/]+\/vmSizes$/;
-/** GPUs of the sizes that tests use. */
+const SIZES = /^\/subscriptions\/[^/]+\/providers\/Microsoft\.MachineLearningServices\/locations\/([^/]+)\/vmSizes$/;
+/** GPUs of the sizes that tests use, and the one region that has it where not all have. */
 const VM_SIZES = [
   { name: 'Standard_DS3_v2', gpus: 0 },
   { name: 'Standard_DS4_v2', gpus: 0 },
   { name: 'Standard_NC6s_v3', gpus: 1 },
   { name: 'Standard_NC12s_v3', gpus: 2 },
+  { name: 'Standard_NC24s_v3', gpus: 4, only: 'westus' },
 ];
 
 /** The API over these workspaces. */
 export function machineLearningApi(state: MachineLearning): Api {
   return async (request) => {
     if (request.path.startsWith('/history/v1.0/')) return history(state, request);
-    if (SIZES.test(request.path)) return ok({ value: VM_SIZES });
+    const [, location] = SIZES.exec(request.path) ?? [];
+    if (location !== undefined)
+      return ok({
+        value: VM_SIZES.flatMap(({ only, ...size }) => (only === undefined || only === location ? [size] : [])),
+      });
     const [, subscription, , workspaceName, rest = ''] = WORKSPACE.exec(request.path) ?? [];
     if (subscription === undefined) return undefined;
     if (!VERSIONS.has(request.query.get('api-version') ?? ''))
@@ -141,10 +148,13 @@ async function part(
     case 'GET computes': {
       if (first === undefined)
         return ok({
-          value: [...workspace.computes].map(([each, found]) => ({ name: each, properties: compute(found) })),
+          value: [...workspace.computes].map(([each, found]) => ({
+            name: each,
+            properties: compute(found, workspace),
+          })),
         });
       const found = workspace.computes.get(first);
-      return found ? named(compute(found)) : gone;
+      return found ? named(compute(found, workspace)) : gone;
     }
     case 'GET datastores': {
       if (first === undefined)
@@ -214,8 +224,9 @@ async function part(
   }
 }
 
-const compute = ({ vmSize }: ComputeState) => ({
+const compute = ({ vmSize, location }: ComputeState, workspace: WorkspaceState) => ({
   computeType: 'AmlCompute',
+  computeLocation: location ?? workspace.location,
   provisioningState: 'Succeeded',
   properties: { vmSize },
 });
