@@ -323,3 +323,19 @@ test('promtool agrees with the alarms and their tests', {
   ] as const)
     execFileSync('promtool', [command, 'rules', join(deploy, 'prometheus', file)], { timeout: 60_000 });
 });
+
+test("an image's package holds no earlier package that lies beside its Dockerfile", (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fedrad-pack-'));
+  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  const cpu = join('deploy', 'azure', 'environments', 'cpu');
+  cpSync(join(root, 'package.json'), join(folder, 'package.json'));
+  mkdirSync(join(folder, cpu), { recursive: true });
+  for (const name of ['Dockerfile', 'fedrad-0.0.1.tgz']) writeFileSync(join(folder, cpu, name), name);
+  const packed = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    cwd: folder,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const paths = (JSON.parse(packed) as { files: { path: string }[] }[])[0]!.files.map(({ path }) => path);
+  assert.deepEqual(paths.toSorted(), ['deploy/azure/environments/cpu/Dockerfile', 'package.json']);
+});

@@ -4,16 +4,14 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { type AttemptEnd, publishOutputs, runStepHere, type StepHost } from '../backends/index.ts';
-import { FedradError, FULL_DISK, fail, messageOf } from '../base/index.ts';
-import { COMPONENTS, type StepMessage } from '../components/index.ts';
+import { FedradError, FULL_DISK, fail, messageOf, withoutPaths } from '../base/index.ts';
+import { COMPONENTS, mayLeave, type StepMessage } from '../components/index.ts';
 import type { End, Talk, Work } from '../messaging/index.ts';
 import { codeOf, type LocalDatastore, parseDatastoreUri, type StepOutput } from '../workspace/index.ts';
 import { findInputs, type InputPlaces } from './inputs.ts';
 import type { Log } from './log.ts';
 import { checkWork, type Site } from './site-policy.ts';
-import { mayLeave } from './talk.ts';
 import type { AgentVault } from './vault.ts';
-import { withoutPaths } from './without-paths.ts';
 
 export interface RunWorkOptions extends Omit<InputPlaces, 'takeObject'> {
   readonly site: Site;

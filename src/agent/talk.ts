@@ -3,11 +3,10 @@
  * there is no connection. Nothing depends on it; figures and cost come again with the end.
  */
 import type { KeyObject } from 'node:crypto';
-import type { StepMessage } from '../components/index.ts';
+import { mayLeave } from '../components/index.ts';
 import { seal, type Talk, talkSubject } from '../messaging/index.ts';
 import type { WorkKey } from './journal.ts';
 import type { Link } from './link.ts';
-import { withoutPaths } from './without-paths.ts';
 
 type Message = Talk['message'];
 
@@ -37,12 +36,4 @@ export function openTalk({ link, compute, signingKey, clock }: TalkOptions, { ru
     const talk: Talk = { kind: 'talk', run, step, attempt, message: mayLeave(message) };
     connection.publish(talkSubject(compute, run), seal(talk, signingKey));
   };
-}
-
-/** The message as it may leave the hospital. */
-export function mayLeave<T extends Message>(message: T): T;
-export function mayLeave(message: StepMessage): StepMessage {
-  if (message.type === 'note') return { ...message, text: withoutPaths(message.text) };
-  if (message.type === 'progress') return { ...message, text: withoutPaths(message.text) };
-  return message;
 }

@@ -4,7 +4,7 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import { FedradError, fail, messageOf } from '../base/index.ts';
+import { FedradError, fail, messageOf, withoutPaths } from '../base/index.ts';
 import { type End, unseal, type Work, workSchema } from '../messaging/index.ts';
 import { answer, type Delivery } from './deliveries.ts';
 import type { DiskSpace } from './disk-space.ts';
@@ -15,7 +15,6 @@ import type { AgentMetrics } from './metrics.ts';
 import { type RunWorkOptions, runWork } from './run-work.ts';
 import { isStillHere, type SendEndOptions, sendEnd } from './send-end.ts';
 import { openTalk } from './talk.ts';
-import { withoutPaths } from './without-paths.ts';
 
 export interface WorkerOptions {
   readonly link: Link;

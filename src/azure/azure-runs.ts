@@ -7,6 +7,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { FedradError, fail } from '../base/index.ts';
 import { stepMessageSchema } from '../components/index.ts';
 import type { Graph } from '../pipelines/index.ts';
 import {
@@ -15,7 +16,6 @@ import {
   type RunEvent,
   type RunHistory,
   type RunState,
-  type StepOutput,
   type StepState,
   writeFileAtomic,
 } from '../workspace/index.ts';
@@ -55,9 +55,9 @@ export interface SyncOptions {
   readonly job: string;
   /** Holds `<step>.log`. */
   readonly logs: string;
-  /** Fetches what is to be kept here of a finished step's outputs; called once for each. */
-  readonly fetchOutputs: (step: Graph['steps'][number], child: ChildRun) => Promise<Record<string, StepOutput>>;
   readonly now: () => Date;
+  /** Called where something could not be read that the run does not need, such as a log. */
+  readonly onProblem: (error: FedradError) => void;
 }
 
 /** Where Azure ML writes what a step prints; of several processes what the first one does. The pattern of azure-ai-ml. */
@@ -72,26 +72,44 @@ const OVER: Readonly<Record<string, 'COMPLETED' | 'FAILED' | 'CANCELED'>> = {
   Canceled: 'CANCELED',
 };
 
+/** A job that Azure ML does not know so long after its submission never arrived there. */
+const ARRIVES_MS = 10 * 60_000;
+/** The steps of a job that is over are told by another service, which may be behind; not for longer than this. */
+const LAG_MS = 10 * 60_000;
+
 /** Asks Azure ML how the run stands and records what is new; gives the new state. The caller holds the run's lock. */
 export async function syncAzureRun(options: SyncOptions): Promise<RunState> {
   const { ml, history, runId, graph, job, now } = options;
   const before = foldRun(history.events(runId));
   if (before.finishedAt !== undefined) return before;
   const append = (event: Parameters<RunHistory['append']>[1]): void => void history.append(runId, event);
-  // First the job, then its steps: of a job that is over they are told in full.
-  const { status } = await ml.job(job);
+  const standing = await ml.job(job);
+  if (!standing) {
+    if (!before.started && now().getTime() - Date.parse(before.submittedAt) < ARRIVES_MS)
+      return fail(`job ${job}`, 'Azure ML does not know it yet', `fedrad run show ${runId}`);
+    const reason = before.started ? 'Azure ML does not know the job any more' : 'the job never arrived at Azure ML';
+    append({ type: 'finished', at: now().toISOString(), status: 'FAILED', reason });
+    return foldRun(history.events(runId));
+  }
+  const { status } = standing;
   const children = await ml.children(job);
   if (!before.started && !NOT_BEGUN.has(status)) {
     append({ type: 'started', at: now().toISOString(), pid: process.pid, sandbox: 'azure-ml', cores: 1 });
   }
   const latest = new Map(children.map((child) => [child.step, child]));
-  for (const step of graph.steps) {
-    const child = latest.get(step.id);
-    if (child) await syncStep(step, child, before.steps.get(step.id), append, options);
-  }
   const end = OVER[status];
-  if (end !== undefined) {
-    const failed = children.find(({ status }) => OVER[status] === 'FAILED');
+  for (const { id } of graph.steps) {
+    const child = latest.get(id);
+    if (child) await syncStep(id, child, before.steps.get(id), append, { ...options, isOver: end !== undefined });
+  }
+  const state = foldRun(history.events(runId));
+  const failed = children.find(({ status }) => OVER[status] === 'FAILED');
+  const isTold: Readonly<Record<typeof end & string, boolean>> = {
+    COMPLETED: graph.steps.every(({ id }) => isEnded(state.steps.get(id))),
+    FAILED: failed !== undefined,
+    CANCELED: true,
+  };
+  if (end !== undefined && (isTold[end] || isLate(state, now()))) {
     const reason =
       end === 'COMPLETED' ? undefined : failed ? `${failed.step}: ${failureOf(failed)}` : `Azure ML says ${status}`;
     append({ type: 'finished', at: now().toISOString(), status: end, ...(reason === undefined ? {} : { reason }) });
@@ -99,33 +117,61 @@ export async function syncAzureRun(options: SyncOptions): Promise<RunState> {
   return foldRun(history.events(runId));
 }
 
+const isEnded = (step: StepState | undefined): boolean => {
+  const status = step?.attempts.at(-1)?.status;
+  return status !== undefined && status !== 'running';
+};
+
+/** Whether nothing has been told of the run's steps for so long that nothing more will be. */
+function isLate({ submittedAt, started, steps }: RunState, now: Date): boolean {
+  const times = [...steps.values()].flatMap(({ attempts }) =>
+    attempts.map((each) => ('finishedAt' in each ? each.finishedAt : each.startedAt)),
+  );
+  const last = Math.max(...[submittedAt, started?.at ?? submittedAt, ...times].map((time) => Date.parse(time)));
+  return now.getTime() - last > LAG_MS;
+}
+
 async function syncStep(
-  step: Graph['steps'][number],
+  step: string,
   child: ChildRun,
   known: StepState | undefined,
   append: (event: Exclude<RunEvent, { type: 'submitted' }>) => void,
-  options: SyncOptions,
+  { ml, logs, now, onProblem, isOver }: SyncOptions & { readonly isOver: boolean },
 ): Promise<void> {
-  if (NOT_BEGUN.has(child.status)) return;
-  const last = known?.attempts.at(-1);
-  if (last && last.status !== 'running') return;
-  const startedAt = timeOf(child.startedAt, options.now);
-  if (!last) append({ type: 'step-started', at: startedAt, step: step.id, attempt: 1, threads: 1 });
-  const log = await options.ml.log(child.runId, LOG);
-  if (log !== undefined) await writeLog(options.logs, step.id, log);
   const end = OVER[child.status];
+  if (NOT_BEGUN.has(child.status) || isEnded(known)) return;
+  // Canceled before it began.
+  if (end === 'CANCELED' && child.startedAt === undefined) return;
+  const startedAt = timeOf(child.startedAt, now);
+  if (!known) append({ type: 'step-started', at: startedAt, step, attempt: 1, threads: 1 });
+  let log: string | undefined;
+  try {
+    log = await ml.log(child.runId, LOG);
+  } catch (error) {
+    if (!(error instanceof FedradError)) throw error;
+    onProblem(error);
+    // It is tried again while the run goes on; the step's end does not depend on it.
+    if (!isOver) return;
+  }
+  if (log !== undefined) await writeLog(logs, step, log);
   if (end === undefined || end === 'CANCELED') return;
-  const at = timeOf(child.endedAt, options.now);
+  // From here on nothing can fail: all of it is recorded, or nothing.
+  const at = timeOf(child.endedAt, now);
   const { metrics, cpuSeconds, tail } = readLog(log ?? '');
-  for (const metric of metrics) append({ type: 'metric', at, step: step.id, ...metric });
+  for (const metric of metrics) append({ type: 'metric', at, step, ...metric });
   if (end === 'FAILED') {
     const error = tail.findLast((line) => line.trim() !== '' && !line.startsWith('{')) ?? failureOf(child);
-    append({ type: 'step-failed', at, step: step.id, attempt: 1, error, logTail: tail, lost: true });
+    append({ type: 'step-failed', at, step, attempt: 1, error, logTail: tail, lost: true });
     return;
   }
-  const outputs = await options.fetchOutputs(step, child);
   const seconds = Math.max(0, (Date.parse(at) - Date.parse(startedAt)) / 1000);
-  append({ type: 'step-finished', at, step: step.id, attempt: 1, outputs, seconds, cpuSeconds });
+  append({ type: 'step-finished', at, step, attempt: 1, outputs: {}, seconds, cpuSeconds });
+}
+
+/** Azure ML's name of the run of a step that has completed. @throws FedradError where it is not told */
+export async function completedChild(ml: AzureMl, job: string, step: string): Promise<ChildRun> {
+  const child = (await ml.children(job)).find((each) => each.step === step && OVER[each.status] === 'COMPLETED');
+  return child ?? fail(`job ${job}`, `Azure ML tells of no completed step "${step}"`, 'look at the job in the studio');
 }
 
 const failureOf = ({ error, status }: ChildRun): string => error ?? `Azure ML says ${status}`;

@@ -68,7 +68,9 @@ export interface AzureMl {
   /** Registers it; one that is there with the same name and version is left as it is. */
   putComponent(name: string, version: string, body: ComponentVersion): Promise<void>;
   submit(job: string, body: JobBase): Promise<JobStanding>;
-  job(name: string): Promise<JobStanding>;
+  /** undefined: the workspace knows no such job. */
+  job(name: string): Promise<JobStanding | undefined>;
+  /** Asks for it; the job ends later. @throws FedradError where there is no such job */
   cancel(name: string): Promise<void>;
   children(job: string): Promise<readonly ChildRun[]>;
   /** The text of a run's first log of such a path; undefined while there is none. */
@@ -136,10 +138,16 @@ export async function openAzureMl(options: AzureMlOptions): Promise<AzureMl> {
   const history = async <T>(path: string, schema: z.ZodType<T>): Promise<T> => {
     const url = `${host}/history/v1.0${part('runs', path)}`;
     const token = await explained(where, () => credential.getToken(dataScope, within()));
-    const response = await explained(where, () =>
-      fetchPatiently(url, { headers: { authorization: `Bearer ${token?.token ?? ''}` } }),
-    );
-    return schema.parse(await response.json());
+    const headers = { authorization: `Bearer ${token?.token ?? ''}` };
+    const answer = await explained(where, () => fetchPatiently(url, { headers }, (response) => response.json()));
+    const checked = schema.safeParse(answer);
+    return checked.success
+      ? checked.data
+      : fail(
+          where,
+          `run history answers with something else than it should: ${path}`,
+          'look at the connection: a proxy?',
+        );
   };
 
   return {
@@ -190,9 +198,12 @@ export async function openAzureMl(options: AzureMlOptions): Promise<AzureMl> {
     },
     submit: async (job, body) =>
       standing(await explained(`job ${job}`, () => client.jobs.createOrUpdate(group, name, job, body, within()))),
-    job: async (job) => standing(await explained(`job ${job}`, () => client.jobs.get(group, name, job, within()))),
+    job: async (job) => {
+      const found = await lookUp(`job ${job}`, () => client.jobs.get(group, name, job, within()));
+      return found && standing(found);
+    },
     cancel: async (job) => {
-      await explained(`job ${job}`, () => client.jobs.beginCancelAndWait(group, name, job, within()));
+      await explained(`job ${job}`, () => client.jobs.beginCancel(group, name, job, within()));
     },
     children: async (job) => {
       const runs: z.infer<typeof childSchema>[] = [];
@@ -211,8 +222,7 @@ export async function openAzureMl(options: AzureMlOptions): Promise<AzureMl> {
       // The address carries its own permission (SAS); no token goes there.
       const url = logFiles?.[found.find((each) => path.test(each)) ?? ''];
       if (url === undefined) return undefined;
-      const response = await explained(`log of ${runId}`, () => fetchPatiently(url, {}));
-      return explained(`log of ${runId}`, () => tailOf(response));
+      return explained(`log of ${runId}`, () => fetchPatiently(url, {}, tailOf));
     },
   };
 }
@@ -256,14 +266,14 @@ async function tailOf(response: Response): Promise<string> {
 
 const ATTEMPTS = 4;
 
-/** GET, again after 429, 5xx and broken connections, at most four times; other answers than 2xx are thrown with their `statusCode`. */
-async function fetchPatiently(url: string, init: RequestInit): Promise<Response> {
+/** GET, again after 429, 5xx, broken connections and bodies, at most four times; other answers than 2xx are thrown with their `statusCode`. */
+async function fetchPatiently<T>(url: string, init: RequestInit, read: (response: Response) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     let problem: unknown;
     let waitMs = 1000 * 2 ** (attempt - 1);
     try {
       const response = await fetch(url, { ...init, signal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
-      if (response.ok) return response;
+      if (response.ok) return await read(response);
       const seconds = Number(response.headers.get('retry-after'));
       if (seconds > 0) waitMs = Math.min(seconds, 60) * 1000;
       const text = (await response.text()).slice(0, 500);

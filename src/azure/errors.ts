@@ -1,6 +1,6 @@
 /**
  * @file What Azure says, as one line for whoever runs fedrad: where, what is wrong, and what to do. Azure's codes are in the body of its
- * answers (`error.code`) or in the name of a sign-in error.
+ * answers (`error.code`), in a header of storage's, or in the name of a sign-in error.
  */
 import { FedradError, messageOf } from '../base/index.ts';
 
@@ -36,13 +36,14 @@ function answerOf(error: unknown): Answer {
     statusCode?: number;
     code?: unknown;
     name?: unknown;
-    details?: { error?: { code?: unknown } };
+    details?: { error?: { code?: unknown }; errorCode?: unknown };
   };
   const telling =
     typeof name === 'string' && /Authentication|CredentialUnavailable|^AbortError$/.test(name) ? name : '';
   return {
     status: statusCode,
-    code: telling || String(details?.error?.code ?? code ?? ''),
+    // An answer to HEAD has no body; storage says it in a header too.
+    code: telling || String(details?.error?.code ?? code ?? details?.errorCode ?? ''),
     message: messageOf(error).slice(0, 300),
   };
 }
@@ -64,6 +65,12 @@ function wordsFor({ status, code, message }: Answer): [problem: string, remedy: 
     return [
       'the signed-in user may not read or write these blobs',
       'ask an owner for the role Storage Blob Data Contributor (to read only: Reader) on the storage account',
+    ];
+  // The resource manager's word for a missing role is AuthorizationFailed; this one is the firewall of a storage account.
+  if (code === 'AuthorizationFailure')
+    return [
+      'the storage takes no calls from this network: its firewall, or public access to it is disabled',
+      'run this inside its network; a role does not help',
     ];
   if (status === 403)
     return [`the signed-in user may not do this: ${message}`, 'ask an owner of the resource group for the role'];

@@ -8,8 +8,6 @@ export interface FollowOptions extends SyncOptions {
   /** Called with each event that was recorded meanwhile. */
   readonly onEvent: (event: RunEvent) => void;
   readonly signal: AbortSignal;
-  /** Called where Azure could not be asked; it is asked again. */
-  readonly onProblem: (error: FedradError) => void;
   /** Longest pause between two looks, in milliseconds; default 15000. */
   readonly lookMs?: number;
 }

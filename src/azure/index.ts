@@ -1,9 +1,9 @@
 /** What the other rooms may use of azure. */
 export { azureAccount } from './azure-account.ts';
-export { type AzureRun, readAzureRun, recordAzureRun, syncAzureRun } from './azure-runs.ts';
+export { type AzureRun, completedChild, readAzureRun, recordAzureRun, syncAzureRun } from './azure-runs.ts';
 export { openAzureVault } from './azure-vault.ts';
 export { AZURE_SECRET_PERMISSIONS, setAzurePolicy } from './azure-vault-policy.ts';
-export { type AzureMl, openAzureMl } from './azureml-client.ts';
+export { type AzureMl, type JobStanding, openAzureMl } from './azureml-client.ts';
 export { type BlobPlaceOptions, blobContainer, openBlobDatastore } from './blob-datastore.ts';
 export { azureCredential } from './credential.ts';
 export { type AzureEndpoints, azureEndpoints } from './endpoints.ts';

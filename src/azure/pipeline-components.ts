@@ -169,7 +169,8 @@ function componentOf(
     first.component,
     ...words,
     ...outputs.map((output) => `--output '${output}=\${{outputs.${output}}}'`),
-    `--scratch ${SCRATCH} --threads all`,
+    // The log lies in the workspace's own storage, where others than the hospital read it.
+    `--scratch ${SCRATCH} --threads all --without-paths`,
   ].join(' ');
   // The step reads its secrets from a pipe; who holds the other end reads the vault with the compute's identity.
   const secrets = first.secrets.map((secret) => `--secret ${secret}`).join(' ');

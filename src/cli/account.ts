@@ -18,17 +18,28 @@ export function addAccountCommands(root: Command): void {
         .default('local'),
     )
     .option('--query <field>', 'print one field only: id or displayName')
+    .addOption(
+      new Option('-o, --output <form>', 'as JSON, or as a bare value for scripts')
+        .choices(['json', 'tsv'])
+        .default('json'),
+    )
     .option('--json', 'print as JSON (the default)')
     .addHelpText(
       'after',
-      '\nExample:\n  fedrad account show --query id\n  fedrad account show --query id --target azure',
+      '\nExample:\n  fedrad account show --query id\n  fedrad account show --query id --target azure --output tsv',
     )
-    .action(async ({ query, target }: { query?: string; target: VaultTarget }, command: Command) => {
-      if (query !== undefined && query !== 'id' && query !== 'displayName')
-        return fail('--query', `no field "${query}"`, 'use id or displayName');
-      const user = target === 'azure' ? await azureUser() : await signedInUser(homeOf(command));
-      return printJson(query === undefined ? user : user[query]);
-    });
+    .action(
+      async (
+        { query, target, output }: { query?: string; target: VaultTarget; output: 'json' | 'tsv' },
+        command: Command,
+      ) => {
+        if (query !== undefined && query !== 'id' && query !== 'displayName')
+          return fail('--query', `no field "${query}"`, 'use id or displayName');
+        const user = target === 'azure' ? await azureUser() : await signedInUser(homeOf(command));
+        if (output === 'tsv') return console.log(query === undefined ? `${user.id}\t${user.displayName}` : user[query]);
+        return printJson(query === undefined ? user : user[query]);
+      },
+    );
 }
 
 async function azureUser(): Promise<User> {

@@ -1,5 +1,5 @@
 /** @file `fedrad agent logs`: what the steps of a run printed here. For the hospital: whole, with file names. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { agentPaths } from '../agent/index.ts';
@@ -33,6 +33,13 @@ async function readLogs(home: string, run: string, step: string | undefined): Pr
     )
   ).filter((name) => step === undefined || name === `${step}.log`);
   if (names.length === 0) fail(`run ${run}`, `step "${step}" has not run here`, `fedrad agent logs ${run}`);
-  const texts = names.map(async (name) => [name.replace(/\.log$/, ''), await readFile(join(folder, name), 'utf8')]);
-  return Object.fromEntries(await Promise.all(texts));
+  const logs = await Promise.all(
+    names.map(async (name) => {
+      const [text, { mtimeMs }] = await Promise.all([readFile(join(folder, name), 'utf8'), stat(join(folder, name))]);
+      return { step: name.replace(/\.log$/, ''), text, mtimeMs };
+    }),
+  );
+  // In the order in which the steps ended.
+  logs.sort((a, b) => a.mtimeMs - b.mtimeMs);
+  return Object.fromEntries(logs.map(({ step, text }) => [step, text]));
 }

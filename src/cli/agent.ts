@@ -126,7 +126,8 @@ async function showStatus(home: string, json: boolean): Promise<void> {
   if (!last) return console.log(running ? 'The agent starts.' : 'No agent has run here yet (fedrad agent).');
   const state = running ? `${last.state}, ${last.connected ? 'connected' : 'not connected'}` : 'not running';
   console.log(`${last.compute} of ${last.workspace}: ${state}, said at ${last.at}`);
-  console.log(`fedrad ${last.version}, ${last.cores} cores, sandbox ${last.sandbox}, ${last.kernels}`);
+  const pid = running ? `, pid ${last.pid}` : '';
+  console.log(`fedrad ${last.version}${pid}, ${last.cores} cores, sandbox ${last.sandbox}, ${last.kernels}`);
   if (running && last.running.length > 0) {
     const rows = last.running.map(({ run, step, attempt, phase, since }) => [run, step, String(attempt), phase, since]);
     console.log(`\n${table(['RUN', 'STEP', 'ATTEMPT', 'PHASE', 'SINCE'], rows)}`);
@@ -148,7 +149,12 @@ async function drain(home: string, timeoutSeconds: number, json: boolean): Promi
   if (!running) return tell(false, 'No agent runs here.');
   await writeFile(paths.drain, '');
   const deadline = performance.now() + timeoutSeconds * 1000;
+  let waitsFor = '';
   while (isHeld(paths.lock)) {
+    const running = (await readStatus(paths.status))?.running ?? [];
+    const steps = running.map(({ run, step }) => `${step} of ${run}`).join(', ');
+    if (steps !== '' && steps !== waitsFor) console.error(`Waiting for ${steps}.`);
+    waitsFor = steps;
     if (performance.now() > deadline) {
       fail('fedrad agent drain', `it has not ended after ${timeoutSeconds} s`, 'fedrad agent status; it still drains');
     }

@@ -119,8 +119,8 @@ export function executeInBackground(
   spawn(process.execPath, args, { detached: true, stdio: ['ignore', log, log] }).unref();
 }
 
-/** Says how the run ended and what to type next; the exit code of the command. */
-export function tellOutcome(home: string, runId: string, pipeline: string, outcome: Outcome): number {
+/** Says how the run ended and what to type next; the exit code of the command. `onAzure`: the options that name its workspace there. */
+export function tellOutcome(home: string, runId: string, pipeline: string, outcome: Outcome, onAzure?: string): number {
   switch (outcome.status) {
     case 'COMPLETED':
       console.log(`Run ${runId} completed.`);
@@ -129,7 +129,7 @@ export function tellOutcome(home: string, runId: string, pipeline: string, outco
         console.log(`Model card: fedrad model card --model ${runId}`);
         console.log(`Next: fedrad model evaluate --model ${runId} --data <folder with NORMAL/ and PNEUMONIA/>`);
       } else {
-        console.log('Next: fedrad submit pneumonia --wait');
+        console.log(`Next: fedrad submit pneumonia ${onAzure === undefined ? '' : `${onAzure} `}--wait`);
       }
       return 0;
     case 'INTERRUPTED':
@@ -137,8 +137,10 @@ export function tellOutcome(home: string, runId: string, pipeline: string, outco
       return 130;
     default:
       console.error(`Run ${runId}: ${outcome.status}: ${outcome.reason}`);
-      if (outcome.status === 'FAILED')
-        console.error(`Next: fedrad run logs ${runId}; once mended: fedrad run resume ${runId}`);
+      if (outcome.status === 'FAILED') {
+        const again = onAzure === undefined ? `fedrad run resume ${runId}` : `fedrad submit ${pipeline} ${onAzure}`;
+        console.error(`Next: fedrad run logs ${runId}; once mended: ${again}`);
+      }
       return 1;
   }
 }

@@ -6,6 +6,7 @@ import { fail } from '../base/index.ts';
 import { MODEL_FILE } from '../components/index.ts';
 import { foldRun, openRunHistory, type RunState } from '../workspace/index.ts';
 import { homeOf } from './context.ts';
+import { evidenceOutputs } from './run-azure.ts';
 import { outputFolder } from './run-folder.ts';
 
 export interface ModelChoice {
@@ -58,7 +59,7 @@ export async function modelOfRun(home: string, runId: string, which: 'best' | 'l
     );
   }
   const state = foldRun(history.events(runId));
-  const output = modelIn(state, which);
+  const { [`${which}_model`]: output } = await evidenceOutputs(home, history, runId);
   if (!output)
     return fail(
       `run ${runId}`,

@@ -7,6 +7,12 @@ import { program } from './program.ts';
 /** What a failed command left open, a connection for instance, may keep the process alive no longer; a service is to be started again. */
 const LINGER_MS = 5000;
 
+// Whoever reads has seen enough (`fedrad run logs | head`).
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 try {
   const root = program();
   await root.parseAsync(dashedOptions(process.argv, root));

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fail } from '../base/index.ts';
 import { printJson, table } from './context.ts';
 import type { NamedWorkspace } from './options.ts';
+import { packageVersion } from './package-version.ts';
 import { writeWhole } from './write-whole.ts';
 
 export interface AzureProvisionOptions extends NamedWorkspace {
@@ -74,9 +75,13 @@ export async function provisionOnAzure(options: AzureProvisionOptions): Promise<
     }
     return 0;
   }
-  const { resourceGroup = '', subscriptionId = '' } = options;
+  const { resourceGroup = '', subscriptionId = process.env['AZURE_SUBSCRIPTION_ID'] ?? '' } = options;
   if (!SUBSCRIPTION.test(subscriptionId))
-    fail('--subscription_id', `expected the id of a subscription, got "${subscriptionId}"`, 'az account list');
+    fail(
+      '--subscription_id',
+      `expected the id of a subscription, got "${subscriptionId}"`,
+      'az account list; or set AZURE_SUBSCRIPTION_ID',
+    );
   if (!GROUP.test(resourceGroup))
     fail('--resource_group', `expected the name of a resource group, got "${resourceGroup}"`, 'az group list');
   const { resourceManager, lookMs } = azure.azureEndpoints();
@@ -105,7 +110,11 @@ export async function provisionOnAzure(options: AzureProvisionOptions): Promise<
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   try {
     const result = await azure.deployPlan({ ...target, signal: interrupt.signal, onEvent: sayEvent });
-    if (!result.finished) {
+    if (result.outcome === 'not started') {
+      console.error('Interrupted before the deployment: nothing was started. Run the same command again to go on.');
+      return 130;
+    }
+    if (result.outcome === 'goes on') {
       console.error(`Azure goes on with deployment ${result.deployment}; run the same command again to follow it.`);
       return 130;
     }
@@ -132,6 +141,8 @@ function lineOf(event: DeployEvent): string {
       return `made      the registration of ${event.namespace}`;
     case 'joined':
       return `note: deployment ${event.deployment} of an earlier run goes on; following it first`;
+    case 'earlier-failed':
+      return `note: ${event.error.message}; now this one`;
     case 'resource':
       return `finished  ${event.type} ${event.name}  (${event.done}/${event.total})`;
     case 'problem': {
@@ -164,5 +175,7 @@ Next, once (docs/azure-provision.md):
   fedrad keyvault set-policy --target azure -n ${keyVault} --object-id <your object id> --secret-permissions list set delete --subscription ${subscriptionId}
   fedrad keyvault secret set --target azure --vault-name ${keyVault} --name kaggleusername --value <user>
   fedrad keyvault secret set --target azure --vault-name ${keyVault} --name kagglekey
-then fedrad submit upload-data --example PNEUMONIA --workspace_name ${workspaceName} --resource_group ${resourceGroup} --subscription_id ${subscriptionId} --wait`);
+then fedrad's environment, from a checkout: npm pack --pack-destination deploy/azure/environments/cpu
+  az ml environment create --file deploy/azure/environments/cpu/environment.yaml --version ${packageVersion} --workspace-name ${workspaceName} --resource-group ${resourceGroup} --subscription ${subscriptionId}
+and fedrad submit upload-data --example PNEUMONIA --workspace_name ${workspaceName} --resource_group ${resourceGroup} --subscription_id ${subscriptionId} --wait`);
 }

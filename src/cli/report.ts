@@ -17,6 +17,7 @@ import {
 import { comparisonTable, type Missing, type ReportData, renderReport } from '../reports/index.ts';
 import { foldRun, type RunHistory, type RunState } from '../workspace/index.ts';
 import { packageVersion } from './package-version.ts';
+import { evidenceOutputs } from './run-azure.ts';
 import { outputFolder, readGraph, runFiles } from './run-folder.ts';
 
 export interface Report {
@@ -28,8 +29,8 @@ export interface Report {
 
 /** Makes the report of a completed run. */
 export async function makeReport(home: string, history: RunHistory, runId: string): Promise<Report> {
+  const { evidence: output } = await evidenceOutputs(home, history, runId);
   const state = foldRun(history.events(runId));
-  const output = state.steps.get('evidence')?.outputs['evidence'];
   if (!output)
     return fail(
       `run ${runId}`,

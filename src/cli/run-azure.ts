@@ -7,19 +7,29 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Outcome, outputUri } from '../backends/index.ts';
 import { FedradError, fail } from '../base/index.ts';
-import { foldRun, parseDatastoreUri, type RunEvent, type RunHistory, type RunState } from '../workspace/index.ts';
+import {
+  foldRun,
+  parseDatastoreUri,
+  type RunEvent,
+  type RunHistory,
+  type RunState,
+  type StepOutput,
+} from '../workspace/index.ts';
 import { checkEvidence } from './check-evidence.ts';
 import { lineOf } from './follow-run.ts';
 import { readGraph, runFiles } from './run-folder.ts';
 
-const CANCEL_TIMEOUT_MS = 120_000;
+/** A node that works is let go only when its container has ended. */
+const CANCEL_TIMEOUT_MS = 10 * 60_000;
+/** A look at a run takes a few calls. */
+const LOCK_TIMEOUT_MS = 30_000;
 const LOOK_MS = 2_000;
 
 const loadAzure = () => import('../azure/index.ts');
 
 /** What is needed to ask Azure ML about a run; undefined where it is not a run there. */
 async function openRun(home: string, history: RunHistory, runId: string) {
-  const { folder, logs, outputs } = runFiles(home, runId);
+  const { folder, logs } = runFiles(home, runId);
   if (!(await isAzureRun(home, runId))) return undefined;
   const azure = await loadAzure();
   const run = (await azure.readAzureRun(folder))!;
@@ -27,26 +37,53 @@ async function openRun(home: string, history: RunHistory, runId: string) {
   const endpoints = azure.azureEndpoints();
   const ml = await azure.openAzureMl({ credential, address: run, resourceManager: endpoints.resourceManager });
   const graph = await readGraph(home, runId);
-  const fetchOutputs: Parameters<typeof azure.syncAzureRun>[0]['fetchOutputs'] = async (step, child) => {
-    // The evidence and its models; everything else stays where it is.
-    if (step.component !== 'collect-evidence') return {};
-    const fetched: Awaited<ReturnType<typeof fetchOutputs>> = {};
-    for (const [name, template] of Object.entries(step.outputs)) {
-      const uri = outputUri(template, child.runId);
-      const { datastore, path } = parseDatastoreUri(uri);
-      const place = await ml.blobPlace(datastore, uri);
-      const container = azure.blobContainer({ credential, blobUrl: endpoints.blobUrl, place });
-      await mkdir(outputs, { recursive: true });
-      const content = await azure.openBlobDatastore(datastore, container).fetch(path, join(outputs, name));
-      fetched[name] = { path: uri, ...content };
-    }
-    await checkEvidence(outputs);
-    return fetched;
-  };
   const { lookMs } = endpoints;
   const pace = lookMs === undefined ? {} : { lookMs };
-  const options = { ml, history, runId, graph, job: run.job, logs, fetchOutputs, now: () => new Date(), ...pace };
-  return { azure, run, ml, options };
+  // A problem that lasts is said once.
+  const said = new Set<string>();
+  const onProblem = ({ message }: FedradError): void => {
+    if (said.size < said.add(message).size) process.stderr.write(`note: ${message}\n`);
+  };
+  const options = { ml, history, runId, graph, job: run.job, logs, now: () => new Date(), onProblem, ...pace };
+  return { azure, run, ml, options, credential, endpoints };
+}
+
+/** The step whose outputs, the figures and the models, are fetched; all others stay where they are. */
+const EVIDENCE = 'evidence';
+
+/**
+ * The outputs of the evidence of a run, by name; those of a run on Azure are fetched when they are first asked for. Empty where the run
+ * has none yet.
+ *
+ * @throws FedradError where they cannot be read; the run itself is as it was
+ */
+export async function evidenceOutputs(
+  home: string,
+  history: RunHistory,
+  runId: string,
+): Promise<Readonly<Record<string, StepOutput>>> {
+  const of = () => foldRun(history.events(runId)).steps.get(EVIDENCE);
+  const known = of()?.outputs ?? {};
+  const end = of()?.attempts.find(({ status }) => status === 'completed');
+  if (Object.keys(known).length > 0 || end?.status !== 'completed' || !(await isAzureRun(home, runId))) return known;
+  const { azure, ml, run, options, credential, endpoints } = (await openRun(home, history, runId))!;
+  const step = options.graph.steps.find(({ id }) => id === EVIDENCE)!;
+  const child = await azure.completedChild(ml, run.job, EVIDENCE);
+  const folder = runFiles(home, runId).outputs;
+  await mkdir(folder, { recursive: true });
+  const outputs: Record<string, StepOutput> = {};
+  for (const [name, template] of Object.entries(step.outputs)) {
+    const uri = outputUri(template, child.runId);
+    const { datastore, path } = parseDatastoreUri(uri);
+    const place = await ml.blobPlace(datastore, uri);
+    const container = azure.blobContainer({ credential, blobUrl: endpoints.blobUrl, place });
+    const content = await azure.openBlobDatastore(datastore, container).fetch(path, join(folder, name));
+    outputs[name] = { path: uri, ...content };
+  }
+  await checkEvidence(folder);
+  const { attempt, finishedAt: at, seconds, cpuSeconds } = end;
+  history.append(runId, { type: 'step-finished', step: EVIDENCE, at, attempt, outputs, seconds, cpuSeconds });
+  return outputs;
 }
 
 /** Whether the run is a job of an Azure ML workspace. Loads nothing of Azure. */
@@ -63,30 +100,48 @@ export async function studioOf(home: string, runId: string): Promise<string | un
   return (await (await loadAzure()).readAzureRun(runFiles(home, runId).folder))?.studio;
 }
 
-/** Brings the history up to date. Where Azure cannot be asked it says so on standard error and leaves the history as it is. */
-export async function updateFromAzure(home: string, history: RunHistory, runId: string): Promise<void> {
-  if (foldRun(history.events(runId)).finishedAt !== undefined || !(await isAzureRun(home, runId))) return;
+/**
+ * Brings the history up to date. Where Azure cannot be asked it says so on standard error, leaves the history as it is, and gives the
+ * problem.
+ */
+export async function updateFromAzure(
+  home: string,
+  history: RunHistory,
+  runId: string,
+): Promise<FedradError | undefined> {
+  if (foldRun(history.events(runId)).finishedAt !== undefined || !(await isAzureRun(home, runId))) return undefined;
   // Whoever holds it brings it up to date.
   using lock = history.lock(runId);
-  if (!lock) return;
+  if (!lock) return undefined;
   try {
     const opened = await openRun(home, history, runId);
     if (opened) await opened.azure.syncAzureRun(opened.options);
+    return undefined;
   } catch (error) {
     if (!(error instanceof FedradError)) throw error;
     console.error(`note: run ${runId} as it was last seen: ${error.message}`);
+    return error;
   }
 }
 
-/** Follows a run to its end with a line for each change. Ctrl-C ends the following, not the run: INTERRUPTED. */
-export async function followAzure(home: string, history: RunHistory, runId: string): Promise<Outcome> {
-  using lock = history.lock(runId);
-  if (!lock) return fail(`run ${runId}`, 'another fedrad follows it', `fedrad run show ${runId}`);
+/**
+ * Follows a run to its end with a line for each change. Ctrl-C ends the following, not the run: INTERRUPTED.
+ *
+ * @param announce called as soon as this is so
+ */
+export async function followAzure(
+  home: string,
+  history: RunHistory,
+  runId: string,
+  announce: () => void,
+): Promise<Outcome> {
   // Before the first call, so that Ctrl-C never ends more than the looking.
   const interrupt = new AbortController();
   const onSignal = (): void => interrupt.abort();
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   try {
+    announce();
+    using _lock = await lockOf(history, runId);
     const opened = await openRun(home, history, runId);
     if (!opened) return fail(`run ${runId}`, 'it is not a run on Azure ML', `fedrad run show ${runId}`);
     const state = await opened.azure.followAzureRun({
@@ -96,7 +151,6 @@ export async function followAzure(home: string, history: RunHistory, runId: stri
         const line = lineOf(event);
         if (line !== undefined) process.stderr.write(`${line}\n`);
       },
-      onProblem: (error) => process.stderr.write(`note: ${error.message}\n`),
     });
     return outcomeOf(state);
   } catch (error) {
@@ -109,23 +163,40 @@ export async function followAzure(home: string, history: RunHistory, runId: stri
   }
 }
 
-/** Asks Azure ML to end the run and waits until it has. */
+/** The lock of a run; whoever only looks at it lets it go within moments. */
+async function lockOf(history: RunHistory, runId: string) {
+  for (const end = performance.now() + LOCK_TIMEOUT_MS; performance.now() < end; ) {
+    const lock = history.lock(runId);
+    if (lock) return lock;
+    await sleep(100);
+  }
+  return fail(`run ${runId}`, 'another fedrad follows it', `fedrad run show ${runId}`);
+}
+
+/** Asks Azure ML to end the run and waits until it has; a job that never arrived there is left to the caller. */
 export async function cancelAzure(home: string, history: RunHistory, runId: string): Promise<void> {
   const opened = await openRun(home, history, runId);
   if (!opened) return;
-  await opened.ml.cancel(opened.run.job);
+  const { azure, ml, run, options } = opened;
+  if (!(await ml.job(run.job))) return;
+  await ml.cancel(run.job);
   const end = performance.now() + CANCEL_TIMEOUT_MS;
   while (foldRun(history.events(runId)).finishedAt === undefined) {
     if (performance.now() > end) {
       fail(
         `run ${runId}`,
-        `Azure ML has not ended it within ${CANCEL_TIMEOUT_MS / 1000} s`,
+        `Azure ML was asked to end it, and has not within ${CANCEL_TIMEOUT_MS / 60_000} minutes`,
         `fedrad run show ${runId}`,
       );
     }
     using lock = history.lock(runId);
-    if (lock) await opened.azure.syncAzureRun(opened.options);
-    await sleep(opened.options.lookMs ?? LOOK_MS);
+    if (lock) {
+      await azure.syncAzureRun(options).catch((error: unknown) => {
+        if (!(error instanceof FedradError)) throw error;
+        options.onProblem(error);
+      });
+    }
+    await sleep(options.lookMs ?? LOOK_MS);
   }
 }
 

@@ -2,7 +2,6 @@
 import { createReadStream } from 'node:fs';
 import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline as pipe } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { fail } from '../base/index.ts';
@@ -35,6 +34,7 @@ const CANCEL_TIMEOUT_MS = 15_000;
 const FOLLOW_INTERVAL_MS = 500;
 /** Each look is several questions to Azure. */
 const AZURE_FOLLOW_INTERVAL_MS = 5_000;
+const AZURE_PROBLEMS_IN_A_ROW = 10;
 /** A submitted run that nobody has taken up after so long never will be. */
 const START_TIMEOUT_MS = 20_000;
 
@@ -142,11 +142,15 @@ export function addRunCommands(root: Command): void {
           for (const id of steps) printed.set(id, await printFrom(join(logs, `${id}.log`), id, printed.get(id) ?? 0));
         };
         const onAzure = await isAzureRun(home, run.id);
-        if (onAzure) await updateFromAzure(home, history, run.id);
+        let problem = onAzure ? await updateFromAzure(home, history, run.id) : undefined;
+        let problems = 0;
         await print();
         while (options.follow && !isOver(await currentStatus(home, history, findRun(history, run.id)))) {
+          problems = problem === undefined ? 0 : problems + 1;
+          // Signing in again is for the user.
+          if (problem && (/sign-in/.test(problem.problem) || problems >= AZURE_PROBLEMS_IN_A_ROW)) throw problem;
           await sleep(onAzure ? AZURE_FOLLOW_INTERVAL_MS : FOLLOW_INTERVAL_MS);
-          if (onAzure) await updateFromAzure(home, history, run.id);
+          if (onAzure) problem = await updateFromAzure(home, history, run.id);
           await print();
         }
       },
@@ -165,7 +169,8 @@ export function addRunCommands(root: Command): void {
     const { displayName } = await signedInUser(home);
     const at = (): string => new Date().toISOString();
     history.append(run.id, { type: 'cancel-requested', at: at(), by: displayName });
-    if (await isAzureRun(home, run.id)) await cancelAzure(home, history, run.id);
+    const onAzure = await isAzureRun(home, run.id);
+    if (onAzure) await cancelAzure(home, history, run.id);
     else await waitUntilFree(history, run.id);
     using lock = history.lock(run.id);
     // Whoever ran it has ended it by now, in one way or another; a run that nobody had is ended here.
@@ -177,7 +182,7 @@ export function addRunCommands(root: Command): void {
     const { status } = foldRun(history.events(run.id));
     if (json) printJson({ id: run.id, status });
     else if (status === 'CANCELED')
-      console.log(`Run ${run.id} is canceled (fedrad run resume ${run.id} takes it up again).`);
+      console.log(`Run ${run.id} is canceled${onAzure ? '' : ` (fedrad run resume ${run.id} takes it up again)`}.`);
     else fail(`run ${run.id}`, `it ended before it could be canceled: ${status}`, `fedrad run show ${run.id}`);
   });
 
@@ -288,6 +293,11 @@ async function printFrom(file: string, step: string, offset: number): Promise<nu
   );
   if (size <= offset) return offset;
   console.log(`--- ${step}`);
-  await pipe(createReadStream(file, { start: offset, end: size - 1 }), process.stdout, { end: false });
+  // Not a pipeline: each leaves listeners on standard output, and a run has many logs.
+  for await (const chunk of createReadStream(file, { start: offset, end: size - 1 })) {
+    await new Promise<void>((resolve, reject) => {
+      process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()));
+    });
+  }
   return size;
 }

@@ -4,6 +4,7 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { AzureMl, JobStanding, WorkspaceAddress } from '../azure/index.ts';
 import { fail, messageOf } from '../base/index.ts';
 import {
   type Graph,
@@ -135,33 +136,60 @@ export async function submitToAzure(
   using history = await openRunHistory(home);
   const id = await createRun(home, history, graph, config, address.workspaceName);
   await azure.recordAzureRun(runFolder(home, id), { ...address, job: id });
-  const at = (): string => new Date().toISOString();
-  const { studio } = await ml.submit(id, azure.jobBody(job, ml.part)).catch((error: unknown) => {
-    history.append(id, { type: 'finished', at: at(), status: 'FAILED', reason: messageOf(error) });
+  const { studio } = await ml.submit(id, azure.jobBody(job, ml.part)).catch(async (error: unknown) => {
+    // The connection may have been lost after the job had arrived: then it runs, and costs.
+    const arrived = isRefusal(error) ? undefined : await askFor(ml, id);
+    if (arrived) return arrived;
+    const [at, reason] = [new Date().toISOString(), messageOf(error)];
+    history.append(id, { type: 'finished', at, status: 'FAILED', reason });
     throw error;
   });
   await azure.recordAzureRun(runFolder(home, id), { ...address, job: id, ...(studio === undefined ? {} : { studio }) });
   const { experiment, pipeline } = graph;
-  if (!options.json) {
+  const announce = (): void => {
+    if (options.json) return;
     console.log(`Submitted run ${id} (${experiment}) to workspace ${address.workspaceName} on Azure.`);
     if (studio !== undefined) console.log(`Studio: ${studio}`);
-  }
+  };
   if (!options.wait) {
+    announce();
     if (options.json) printJson({ id, experiment, pipeline, status: 'QUEUED', studio });
     else console.log(`Next: fedrad run show ${id}; fedrad run logs ${id} --follow`);
     return undefined;
   }
-  const outcome = await followAzure(home, history, id);
+  const outcome = await followAzure(home, history, id, announce);
   if (outcome.status === 'COMPLETED' && pipeline === 'pneumonia')
     await writeWhole({ [runFiles(home, id).report]: (await makeReport(home, history, id)).html });
   if (outcome.status === 'INTERRUPTED') {
-    console.error(`Run ${id} goes on at Azure (fedrad run show ${id}; fedrad run cancel ${id} ends it).`);
+    console.error(`Run ${id} goes on at Azure (fedrad run logs ${id} --follow; fedrad run cancel ${id} ends it).`);
     return 130;
   }
-  if (!options.json) return tellOutcome(home, id, pipeline, outcome);
+  if (!options.json) return tellOutcome(home, id, pipeline, outcome, workspaceOptions(address));
   printJson({ id, experiment, pipeline, studio, ...outcome });
   return outcome.status === 'COMPLETED' ? 0 : 1;
 }
+
+/** Whether Azure has said no, and not only nothing. */
+const isRefusal = (error: unknown): boolean => {
+  const status = error instanceof Error ? (error.cause as { statusCode?: unknown } | undefined)?.statusCode : undefined;
+  return typeof status === 'number' && status >= 400 && status < 500;
+};
+
+/** The job, if Azure has it. @throws FedradError where nobody answers: whether it runs is not known */
+function askFor(ml: AzureMl, id: string): Promise<JobStanding | undefined> {
+  return ml.job(id).catch((cause: unknown) => {
+    const remedy = `fedrad run show ${id}; fedrad run cancel ${id} ends it, if it is there`;
+    return fail(
+      `run ${id}`,
+      `the job was sent, and Azure does not say whether it has it: ${messageOf(cause)}`,
+      remedy,
+      cause,
+    );
+  });
+}
+
+const workspaceOptions = ({ workspaceName, resourceGroup, subscriptionId }: WorkspaceAddress): string =>
+  `--workspace_name ${workspaceName} --resource_group ${resourceGroup} --subscription_id ${subscriptionId}`;
 
 const missing = (option: string): never =>
   fail(option, 'a workspace on Azure needs its subscription, resource group and name', `give ${option}`);

@@ -155,7 +155,7 @@ async function submit(
     fail(file, 'cannot read the config', 'give --config <file>', cause),
   );
   const { aml, graph, check, checkForAzure, places } = compile(text, basename(file));
-  const name = await chosenWorkspace(options, aml);
+  const name = withSubscription(await chosenWorkspace(options, aml));
   const mlruns = await checkedMlruns(options);
   if (await isOnAzure(options, home, name)) {
     if (mlruns !== undefined)
@@ -179,11 +179,24 @@ async function submit(
     );
     return;
   }
+  const { workspaceName, resourceGroup, subscriptionId } = name;
+  if (resourceGroup !== undefined && subscriptionId === undefined && !(await hasWorkspace(home, workspaceName)))
+    fail(
+      '--subscription_id',
+      `workspace "${workspaceName}" is none of this home, and on Azure it needs its subscription too`,
+      'give --subscription_id, or AZURE_SUBSCRIPTION_ID; for one of this home: fedrad provision',
+    );
   const workspace = await openWorkspace(home, name);
   await check(workspace);
   const choice = mlruns === undefined ? options : { ...options, mlruns };
   const outcome = await submitGraph(home, workspace, graph, text, choice);
   if (outcome !== undefined) process.exitCode = outcome;
+}
+
+/** The subscription that `az` and the SDKs take, where a resource group says that the workspace is on Azure. */
+function withSubscription(name: WorkspaceName): WorkspaceName {
+  const { resourceGroup, subscriptionId = process.env['AZURE_SUBSCRIPTION_ID'] } = name;
+  return resourceGroup === undefined || subscriptionId === undefined ? name : { ...name, subscriptionId };
 }
 
 /** A workspace that is named in full and is not one of this home is Azure's, unless `target` says otherwise. */

@@ -2,7 +2,7 @@
 export type { ComponentSpec, Needs } from './component.ts';
 export { checkShares, readShare } from './data-facts.ts';
 export { type Evidence, evidenceSchema } from './evidence.ts';
-export { type StepMessage, stepMessageSchema } from './messages.ts';
+export { mayLeave, type StepMessage, stepMessageSchema } from './messages.ts';
 export { cardFiles, cardPaths, readModelCard } from './model-card-file.ts';
 export { LABELS, MODEL_FILE, type ModelFile, modelMetadata, modelSha256, readModel } from './model-file.ts';
 export { describeTorch, findTorch, type Torch } from './pytorch/find-torch.ts';

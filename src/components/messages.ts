@@ -1,5 +1,6 @@
 /** @file What a step says on its standard output: one JSON object a line. The backend checks each line; other lines go to the log. */
 import { z } from 'zod';
+import { withoutPaths } from '../base/index.ts';
 
 /** A terminal obeys control characters; nothing that a step says may hold one. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
@@ -28,3 +29,16 @@ export const stepMessageSchema = z.discriminatedUnion('type', [
 ]);
 
 export type StepMessage = z.infer<typeof stepMessageSchema>;
+
+/** The message that a line is; a line of a log is none. */
+export function messageIn(line: string): StepMessage | undefined {
+  try {
+    return stepMessageSchema.safeParse(JSON.parse(line)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The message as it may leave a hospital: what it tells in words loses its paths. */
+export const mayLeave = <T extends { readonly type: string }>(message: T): T =>
+  'text' in message && typeof message.text === 'string' ? { ...message, text: withoutPaths(message.text) } : message;

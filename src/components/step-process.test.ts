@@ -20,20 +20,24 @@ const data = {
   labels: Uint8Array.of(0, 1, 0, 1, 0, 1, 0, 1, 0, 1),
 };
 
-async function step(context: TestContext, environment: Record<string, string>, args: readonly string[]) {
+async function step(context: TestContext, environment: Record<string, string>, args: readonly string[], input = '') {
   const folder = await mkdtemp(join(tmpdir(), 'fedrad-step-'));
   context.after(() => rm(folder, { recursive: true, force: true }));
   const places = ['--output', `model=${join(folder, 'model')}`, '--scratch', join(folder, 'scratch')];
   const child = spawn(process.execPath, [program, ...args, ...places], {
     env: environment,
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: 'pipe',
   });
-  let log = '';
+  let [said, log] = ['', ''];
+  child.stdout.on('data', (chunk) => {
+    said += chunk;
+  });
   child.stderr.on('data', (chunk) => {
     log += chunk;
   });
+  child.stdin.end(input);
   const [code] = (await once(child, 'close')) as [number | null];
-  return { code, log };
+  return { code, said, log };
 }
 
 const points = ({ metrics }: MlflowRun) => metrics.map(({ key, value, step: at }) => `${key} ${value} ${at}`);
@@ -86,6 +90,38 @@ test('the exit code and the last line are the step’s own, whatever becomes of 
   const { code, log } = await step(context, { MLFLOW_TRACKING_URI: url }, INITIAL);
   assert.equal(code, 0);
   assert.match(log, /^note: tracking: MLflow at .*; the step goes on, and its log has all metrics\n$/);
+});
+
+test('where it is asked to, a step says nothing of paths: neither as a defect nor in its messages', async (context) => {
+  const parameters = Object.entries(PARAMETERS).flatMap(([name, value]) => [
+    '--param',
+    `${name}=${JSON.stringify(value)}`,
+  ]);
+  const train = [
+    ...['train-in-silo', ...parameters],
+    ...['--input', 'data_silo0=/x rays/Doe, John', '--input', 'checkpoint=/x rays/model'],
+  ];
+  const plain = await step(context, {}, train);
+  assert.match(plain.log, /ENOENT[\s\S]*x rays/);
+  const { code, log } = await step(context, {}, [...train, '--without-paths']);
+  assert.equal(code, plain.code);
+  assert.match(log, /ENOENT: .*<path>/);
+  assert.doesNotMatch(log, /x rays|Doe|\.ts\b/);
+
+  const { code: good, said } = await step(context, {}, [...INITIAL, '--without-paths']);
+  assert.equal(good, 0);
+  assert.match(said, /^\{"type":"usage","cpuSeconds":[\d.]+,"maxRssBytes":\d+\}\n$/);
+});
+
+test('a step without paths gets its secrets, and ends when whoever holds its standard input is gone', async (context) => {
+  const words = ['--attached', '--without-paths'];
+  const upload = ['upload-data', ...['source={"kind":"kaggle"}', 'silo_index=0'].flatMap((each) => ['--param', each])];
+  // It ends here for its parameters: what came on standard input was read first.
+  const { log } = await step(context, {}, [...upload, ...words], '{"kagglekey":"a"}\n');
+  assert.doesNotMatch(log, /standard input/);
+  const alone = await step(context, {}, [...upload, ...words]);
+  assert.equal(alone.code, 1);
+  assert.match(alone.log, /standard input ended before the secrets came/);
 });
 
 test('the metrics of every process of PyTorch are there, as the step reports them', {

@@ -5,15 +5,17 @@ import { z } from 'zod';
 import { FedradError, FULL_DISK, messageOf } from '../base/index.ts';
 import type { StepTracking } from '../tracking/index.ts';
 import type { Reporter, StepContext } from './component.ts';
-import { type StepMessage, stepMessageSchema } from './messages.ts';
+import { messageIn, type StepMessage } from './messages.ts';
 import { COMPONENTS } from './specs.ts';
 import { parseStepArguments } from './step-arguments.ts';
+import { runWithoutPaths, WITHOUT_PATHS } from './step-without-paths.ts';
 
 /** Exit code of a step that ended with an error for the user: trying again would give the same. */
 export const REFUSED = 3;
 
 /** Runs the step that the arguments describe; resolves with the exit code. */
 export async function runStep(args: readonly string[]): Promise<number> {
+  if (args.includes(WITHOUT_PATHS)) return runWithoutPaths(args);
   let tracking: StepTracking | undefined;
   try {
     const step = parseStepArguments(args);
@@ -65,8 +67,22 @@ function explain(error: unknown): number {
 
 const send = (message: StepMessage): void => void process.stdout.write(`${JSON.stringify(message)}\n`);
 
+/** Whoever looks at a training sees no more, and every word of it wakes several processes beside it. */
+const PROGRESS_MS = 500;
+
+/** Says how far the work is at most twice a second; its end at once. */
+function openProgress(): Reporter['progress'] {
+  let [saidAt, saidOf] = [Number.NEGATIVE_INFINITY, 0];
+  return (done, total, text) => {
+    const now = performance.now();
+    if (now - saidAt < PROGRESS_MS && total === saidOf && done < total) return;
+    [saidAt, saidOf] = [now, total];
+    send({ type: 'progress', done, total, text });
+  };
+}
+
 const reporter: Reporter = {
-  progress: (done, total, text) => send({ type: 'progress', done, total, text }),
+  progress: openProgress(),
   metric: (name, value, iteration) =>
     send({ type: 'metric', name, value, ...(iteration === undefined ? {} : { iteration }) }),
   note: (text) => send({ type: 'note', text }),
@@ -85,15 +101,6 @@ const trackedReporter = (tracking: StepTracking): Reporter => ({
     if (message?.type === 'metric') tracking.metric(message.name, message.value, message.iteration);
   },
 });
-
-/** The message that a line is; a line of a log is none. */
-function messageIn(line: string): StepMessage | undefined {
-  try {
-    return stepMessageSchema.safeParse(JSON.parse(line)).data;
-  } catch {
-    return undefined;
-  }
-}
 
 /** The first line of standard input; from then on its end ends this process. */
 async function readSecrets(): Promise<Record<string, string>> {

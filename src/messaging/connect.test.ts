@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { createUser } from '@nats-io/nkeys';
+import { connectMessaging } from './connect.ts';
 import { joinFederation } from './membership.ts';
 import { skipWithoutNats, startFederation, startProxy } from './testing.ts';
 
@@ -17,7 +19,26 @@ test('joins and connects by WebSocket through a proxy', { skip: skipWithoutNats 
   const connection = await membership.connect('by proxy', { waitMs: 15_000 });
   await connection.flush();
   await connection.close();
+  // The hospital's proxy has moved: the same line again, with the new one, is enough.
+  const moved = await joinFederation(join(folder, 'home'), line, { proxy: 'http://127.0.0.1:1' });
+  await assert.rejects(moved.connect('by proxy', { waitMs: 500 }), /through the proxy 127\.0\.0\.1:1: no connection/);
   await joins.close();
   await orchestrator.close();
   assert.deepEqual(new Set(asked), new Set([new URL(websocketUrl).host]));
+});
+
+test('a proxy that does not answer is named, without its password', async () => {
+  const refused = connectMessaging({
+    ...{ url: 'tls://fl.example.org:4222', websocketUrl: 'wss://fl.example.org:8443', name: 'test', waitMs: 500 },
+    environment: { HTTPS_PROXY: 'http://user:secret@127.0.0.1:1' },
+    credentials: { jwt: 'none', seed: createUser().getSeed() },
+  });
+  await assert.rejects(refused, ({ message }: Error) => {
+    assert.match(
+      message,
+      /^wss:\/\/fl\.example\.org:8443 through the proxy 127\.0\.0\.1:1: no connection within 0\.5 s/,
+    );
+    assert.doesNotMatch(message, /secret/);
+    return true;
+  });
 });

@@ -61,8 +61,8 @@ const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 export async function connectMessaging(options: ConnectOptions): Promise<NatsConnection> {
   const { url, websocketUrl, waitMs = 30_000, environment = process.env } = options;
   useTransport();
-  const ways =
-    websocketUrl === undefined ? [url] : proxyFor(websocketUrl, environment) ? [websocketUrl] : [url, websocketUrl];
+  const proxy = websocketUrl === undefined ? undefined : proxyFor(websocketUrl, environment);
+  const ways = websocketUrl === undefined ? [url] : proxy ? [websocketUrl] : [url, websocketUrl];
   const delays = backOff(options.minDelayMs, options.maxDelayMs);
   const deadline = performance.now() + waitMs;
   for (let tries = 0; ; tries++) {
@@ -72,15 +72,22 @@ export async function connectMessaging(options: ConnectOptions): Promise<NatsCon
       return bounded(connection, way, options.translate);
     } catch (error) {
       if (error instanceof AuthorizationError) {
-        fail(way, 'nats-server refuses these credentials', 'were they revoked? fedrad silo list', error);
+        fail(
+          way,
+          'nats-server refuses these credentials',
+          'were they revoked? the orchestrator sees it: fedrad silo list',
+          error,
+        );
       }
       const delay = delays.next();
       if (performance.now() + delay > deadline) {
-        const where = ways.join(' and ');
+        const remedy = proxy
+          ? 'is the proxy right, as http://host:port, and does it let that address through?'
+          : 'is nats-server running there?';
         fail(
-          where,
+          ways.join(' and ') + (proxy ? ` through the proxy ${hostOf(proxy)}` : ''),
           `no connection within ${waitMs / 1000} s: ${explain(error)}`,
-          'is nats-server running there?',
+          remedy,
           error,
         );
       }
@@ -189,6 +196,9 @@ export function proxyFor(url: string, environment: NodeJS.ProcessEnv): string | 
   });
   return exempt ? undefined : proxy;
 }
+
+/** Without a password, which may stand in a proxy's address. */
+const hostOf = (proxy: string): string => (URL.canParse(proxy) && new URL(proxy).host) || 'of HTTPS_PROXY';
 
 const explain = (error: unknown): string => {
   const message = messageOf(error);

@@ -117,7 +117,7 @@ export interface JoinOptions {
 }
 
 /**
- * Joins a federation: makes keys, sends their public parts, keeps what comes back. Safe to repeat with the same line.
+ * Joins a federation: makes keys, sends their public parts, keeps what comes back. Safe to repeat with the same line, and with another proxy.
  *
  * @throws FedradError when the invitation is not good, nobody answers in time, or this home is another hospital already
  */
@@ -127,8 +127,14 @@ export async function joinFederation(home: string, line: string, options: JoinOp
   await prepareHome(home);
   using _lock = await waitForLock(join(homePaths(home).locks, 'membership'), 'fedrad silo join');
   if (await hasMembership(home)) {
-    const existing = await readStoredJson(membershipPaths(membershipFolder(home)).description, membershipSchema);
-    if (existing.invitation === invitation.id) return openMembership(home);
+    const { description } = membershipPaths(membershipFolder(home));
+    const existing = await readStoredJson(description, membershipSchema);
+    if (existing.invitation === invitation.id) {
+      const { proxy } = options;
+      if (proxy !== undefined)
+        await writeFileAtomic(description, toStoredJson({ ...existing, proxy } satisfies MembershipFile));
+      return openMembership(home);
+    }
     checkSameHospital(existing, invitation);
   }
   if (now().getTime() > Date.parse(invitation.expiresAt)) {

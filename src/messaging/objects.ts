@@ -32,6 +32,7 @@ import {
   folderHash,
   missingObject,
   nameAt,
+  ObjectMissing,
   type Place,
   streamOf,
 } from './objects-wire.ts';
@@ -60,7 +61,7 @@ export interface Objects {
   get(bucket: string, run: string, hash: ContentHash, path: string, options?: TransferOptions): Promise<void>;
   /** Whether it was put, with all its files. Does not look at the bytes. */
   has(bucket: string, run: string, sha256: string): Promise<boolean>;
-  /** Forgets all objects of a run in a bucket, or only the one of this hash (of a folder: its list, not its files). */
+  /** Forgets all objects of a run in a bucket, or only the one of this hash, a folder with its files: what is damaged may be one of them. */
   forget(bucket: string, run: string, sha256?: string): Promise<void>;
 }
 
@@ -163,14 +164,27 @@ export function openObjects(nc: NatsConnection, { idleTimeoutMs = 60_000 }: Obje
       checkPlace({ bucket, run, sha256: sha256 ?? '0'.repeat(64) });
       const where = `forgetting, run ${run}, bucket ${bucket}`;
       using line = lineFor('forgetting', bucket, run);
+      const hashes = sha256 === undefined ? [undefined] : [...(await filesOf(line, { bucket, run, sha256 })), sha256];
       // The descriptions first: an object is never said to be there when it is not.
-      const mine = sha256 === undefined ? `${run}.` : `${run}.${sha256}`;
+      const mine = hashes.map((hash) => (hash === undefined ? `${run}.` : `${run}.${hash}`));
       for (const subject of await subjectsThere(line, bucket, allInfos(bucket), where)) {
-        if (nameAt(subject).startsWith(mine)) await purge(line, bucket, subject, where);
+        if (mine.some((start) => nameAt(subject).startsWith(start))) await purge(line, bucket, subject, where);
       }
-      await purge(line, bucket, everyChunk({ bucket, run, sha256 }), where);
+      for (const hash of hashes) await purge(line, bucket, everyChunk({ bucket, run, sha256: hash }), where);
     },
   };
+}
+
+/** Hashes of a folder's files; none of a file, nor of a folder whose list is not whole. */
+async function filesOf(line: Line, place: Place): Promise<readonly string[]> {
+  try {
+    const info = await objectInfo(line, place);
+    if (info?.kind !== 'folder') return [];
+    return decodeListing(place, await fetchBytes(line, place, info)).map(({ sha256 }) => sha256);
+  } catch (error) {
+    if (error instanceof ObjectMissing) return [];
+    throw error;
+  }
 }
 
 const changed = (path: string): never =>

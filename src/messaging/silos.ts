@@ -3,7 +3,7 @@
  * the account follow from these files and from nothing else.
  */
 import type { KeyObject } from 'node:crypto';
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import {
@@ -66,8 +66,11 @@ export interface SiloFiles {
 /** The files in this folder; `lockPath` lies outside it. */
 export function openSiloFiles(folder: string, lockPath: string): SiloFiles {
   const path = (compute: string): string => join(folder, `${compute}.json`);
-  const read = async (compute: string): Promise<SiloFile | undefined> =>
-    (await exists(path(compute))) ? readStoredJson(path(compute), siloFileSchema) : undefined;
+  const read = (compute: string): Promise<SiloFile | undefined> =>
+    readStoredJson(path(compute), siloFileSchema).catch((error: unknown) => {
+      if (codeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    });
   return {
     read,
     list: async () => {
@@ -105,12 +108,3 @@ export function revocations(files: readonly SiloFile[]): Record<string, number> 
   }
   return revoked;
 }
-
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    (error: unknown) => {
-      if (codeOf(error) === 'ENOENT') return false;
-      throw error;
-    },
-  );

@@ -1,6 +1,6 @@
 /** @file What a disk refuses, told in one line: with the numbers that help, and without the names of images. */
 import { statfs } from 'node:fs/promises';
-import { fail, messageOf } from '../base/index.ts';
+import { FULL_DISK, fail, messageOf } from '../base/index.ts';
 
 /** Bytes that this user may still write in a folder. */
 export async function freeBytes(folder: string): Promise<number> {
@@ -17,7 +17,7 @@ export const isDiskFull = (error: unknown): boolean => codeOf(error) === 'ENOSPC
 export async function failDiskFull(where: string, folder: string, needed: string, cause?: unknown): Promise<never> {
   return fail(
     where,
-    `disk full: needs ${needed} bytes in ${folder}, ${await freeBytes(folder)} are free`,
+    `${FULL_DISK}: needs ${needed} bytes in ${folder}, ${await freeBytes(folder)} are free`,
     'free some space, or choose a folder on a larger disk',
     cause,
   );

@@ -179,7 +179,7 @@ test('a full disk and an archive beyond the limit are told with their numbers', 
   });
   await assert.rejects(
     fetchArchive(huge, { archiveBytes: 1e16 }),
-    refusedWith(/disk full: needs 2000000000000000 bytes in .*, \d+ are free/),
+    refusedWith(/the disk is full: needs 2000000000000000 bytes in .*, \d+ are free/),
   );
   await assert.rejects(fetchArchive(huge), refusedWith(/larger than the limit of 34359738368 bytes/));
   const endless = await serve((_request, response) => {
@@ -193,7 +193,7 @@ test('a full disk and an archive beyond the limit are told with their numbers', 
   if (!existsSync('/dev/full')) return context.skip('this system has no /dev/full');
   await assert.rejects(
     fetchArchive(endless, {}, '/dev/full'),
-    refusedWith(/disk full: needs more than 0 bytes in \/dev, \d+ are free/),
+    refusedWith(/the disk is full: needs more than 0 bytes in \/dev, \d+ are free/),
   );
 });
 

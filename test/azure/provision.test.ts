@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cli, openCli } from '../cli.ts';
 import {
   newSubscription,
@@ -158,6 +159,45 @@ test('Ctrl-C ends the looking; the next run follows the deployment that goes on'
   assert.match(stderr, /note: deployment fedrad-fldemo of an earlier run goes on[\s\S]*\(34\/34\)/);
 });
 
+test('an earlier deployment that fails is told, and does not stand in the way of this one', async (context) => {
+  const { cli } = await openAzure(context);
+  // More cores than the quota has.
+  const child = cli.start([...PROVISION, '--max-nodes', '50']);
+  let said = '';
+  child.stderr!.on('data', (chunk) => {
+    if (!/finished/.test(said) && /finished/.test(String(chunk))) child.kill('SIGINT');
+    said += chunk;
+  });
+  assert.equal((await once(child, 'close'))[0], 130, said);
+  const { code, stderr } = await cli.run(PROVISION);
+  assert.equal(code, 0, stderr);
+  assert.match(
+    stderr,
+    /failed .*: QuotaExceeded: [\s\S]*note: deployment fedrad-fldemo: .*; now this one\n[\s\S]*\(34\/34\)/,
+  );
+});
+
+test('Ctrl-C before the deployment starts nothing', async (context) => {
+  for (const during of [/\/register$/, /\/validate$/]) {
+    const { cli, standIn, subscription } = await openAzure(context);
+    // Azure answers this call at last; the client asks again for long.
+    standIn.faults.push({ match: during, status: 503, times: 3 });
+    const child = cli.start(PROVISION);
+    let said = '';
+    child.stderr!.on('data', (chunk) => {
+      said += chunk;
+    });
+    const closed = once(child, 'close');
+    for (let look = 0; look < 3_000 && !standIn.calls.some((call) => during.test(call)); look++) await sleep(10);
+    child.kill('SIGINT');
+    const [code] = await closed;
+    assert.equal(code, 130, said);
+    assert.match(said, /nothing was started/);
+    assert.deepEqual([...subscription.groups.get('rg-fldemo')!.deployments], []);
+    assert.ok(!standIn.calls.some((call) => /^PUT .*\/deployments\//.test(call)));
+  }
+});
+
 test('what Azure refuses is shown resource by resource, each with what to do; the next run goes on', async (context) => {
   const azure = await openAzure(context);
   const { cli, manager, subscription } = azure;
@@ -194,6 +234,15 @@ test('what Azure refuses is shown resource by resource, each with what to do; th
   const short = await failing(azure);
   assert.match(short.all, /failed .*computes aml-fldemo\/silo2-01: QuotaExceeded: .*westeurope.*quota of 8/);
   assert.match(short.last, /aml-fldemo\/silo2-01: QuotaExceeded \(ask for more under Quotas/);
+  await cli.ok(...PROVISION, '--max-nodes', '1');
+
+  // Somebody deletes an identity; the one that is made in its place is another.
+  const { resources } = subscription.groups.get('rg-fldemo')!;
+  for (const id of resources.keys()) if (/userassignedidentities\/uai-fldemo-silo0$/.test(id)) resources.delete(id);
+  const another = await failing(azure, '--max-nodes', '1');
+  assert.match(another.all, /failed .*role on stfldemosilo0: RoleAssignmentUpdateNotPermitted: .*\n.*made anew/);
+  const stale = [...another.all.matchAll(/az role assignment delete --ids (\S+), then/g)].map(([, id]) => id!);
+  for (const id of new Set(stale)) assert.ok(resources.delete(id.toLowerCase()), id);
   await cli.ok(...PROVISION, '--max-nodes', '1');
 
   // Elsewhere than it is.

@@ -242,6 +242,12 @@ const RULES: Readonly<Record<string, Rule>> = {
   'Microsoft.Authorization/roleAssignments': ({ id }, value, { group }) => {
     const { principalId, roleDefinitionId } = value['properties'] as { principalId: string; roleDefinitionId: string };
     const resources = [...group.resources.values()];
+    const before = group.resources.get(id.toLowerCase())?.value['properties'] as { principalId: string } | undefined;
+    if (before && before.principalId !== principalId)
+      return problem(
+        'RoleAssignmentUpdateNotPermitted',
+        'Tenant ID, application ID, principal ID, and scope are not allowed to be updated.',
+      );
     if (!resources.some(({ known }) => known.principalId === principalId))
       return problem('PrincipalNotFound', `Principal ${principalId} does not exist in the directory.`);
     const twin = resources.find(({ id: other, value: { properties } }) => {

@@ -49,6 +49,8 @@ export interface Fault {
   readonly match: RegExp;
   readonly status: number;
   times: number;
+  /** The call is carried out all the same: only its answer is lost. */
+  readonly carriedOut?: true;
 }
 
 export interface StandIn {
@@ -103,17 +105,27 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
     if (path.endsWith('/.well-known/openid-configuration')) return reply(200, openIdConfiguration());
     if (path.endsWith('/oauth2/v2.0/token')) return token(new URLSearchParams(text));
     const method = request.method ?? 'GET';
+    const { headers } = request;
     calls.push(`${method} ${path}`);
+    const handle = () => handled({ method, path, query, headers, text });
     const fault = faults.find(({ match, times }) => times > 0 && match.test(`${method} ${path}`));
     if (fault) {
       fault.times -= 1;
+      if (fault.carriedOut) await handle();
       return {
         ...reply(fault.status, { error: { code: 'Injected', message: 'a fault of the stand-in' } }),
         headers: { 'retry-after': '1' },
       };
     }
+    return handle();
+  }
+
+  async function handled({
+    text,
+    ...call
+  }: Pick<ApiRequest, 'method' | 'path' | 'query' | 'headers'> & { text: string }) {
+    const { method, path, headers } = call;
     const body = text === '' ? undefined : JSON.parse(text);
-    const { headers } = request;
     const { problem, claims } = readToken(headers.authorization);
     if (problem !== undefined) {
       const own = apis.map((api) => api.unsigned?.({ method, path, headers, body })).find((each) => each !== undefined);
@@ -121,7 +133,7 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
     }
     const caller = { objectId: claims.oid, kind: CALLER.kind };
     for (const api of apis) {
-      const answered = await api({ method, path, query, headers, body, caller, audience: claims.aud });
+      const answered = await api({ ...call, body, caller, audience: claims.aud });
       if (answered) return answered;
     }
     return reply(404, { error: { code: 'NotFound', message: `${method} ${path} is not in the stand-in` } });

@@ -38,7 +38,7 @@ test('Ctrl-C, an expired sign-in and a busy Azure end the looking at most; the r
     assert.equal(code, 130, said);
     assert.match(
       said,
-      new RegExp(`Run ${id} goes on at Azure \\(fedrad run show ${id}; fedrad run cancel ${id} ends it`),
+      new RegExp(`Run ${id} goes on at Azure \\(fedrad run logs ${id} --follow; fedrad run cancel ${id} ends it`),
     );
   }
   assert.match(await cli.ok('run', 'show', id), /https:\/\/ml\.azure\.com\/runs\//);
@@ -54,6 +54,10 @@ test('Ctrl-C, an expired sign-in and a busy Azure end the looking at most; the r
     /the sign-in to Azure is missing or has expired; run \S+ goes on at Azure \(az login; then fedrad run logs/,
   );
   assert.ok(last.includes(second!));
+  standIn.faults.push({ match: /^GET .*\/children$/, status: 401, times: 1 });
+  const followed = await cli.run(['run', 'logs', second!, '--follow']);
+  assert.equal(followed.code, 1);
+  assert.match(followed.stderr, /^fedrad: .*the sign-in to Azure is missing or has expired \(az login\)$/m);
 
   // And is busy for longer than its client waits; it is asked again.
   standIn.faults.length = 0;

@@ -10,7 +10,7 @@ import { openCli, pneumoniaConfig, uploadConfig } from '../cli.ts';
 import { withoutAzurite } from './azurite.ts';
 import { openDeployed } from './deployed.ts';
 import { newSubscription, resourceManagerApi } from './resource-manager.ts';
-import { type Api, accessToken, startStandIn, TENANT } from './stand-in.ts';
+import { type Api, accessToken, CALLER, startStandIn, TENANT } from './stand-in.ts';
 
 const SUBSCRIPTION = '44444444-4444-4444-8444-444444444444';
 const GROUP = `/subscriptions/${SUBSCRIPTION}/resourceGroups/rg-fldemo`;
@@ -64,7 +64,8 @@ test('an empty resource group, the commands of the page, and a report', { skip: 
   assert.equal(azure.workspace.datastores.get('datastore_silo1')!.account, 'stflfedradsilo1');
 
   // 3. Kaggle's credentials. Results are read without a role here: Azurite knows none.
-  const me = (await cli.ok('account', 'show', '--query', 'id', '--target', 'azure')).trim();
+  const me = (await cli.ok('account', 'show', '--query', 'id', '--target', 'azure', '--output', 'tsv')).trim();
+  assert.equal(me, CALLER.objectId);
   const policy = ['keyvault', 'set-policy', '-n', 'kv-flfedrad', '--secret-permissions', 'list', 'set', 'delete'];
   await cli.ok(...policy, '--object-id', me);
   const set = ['keyvault', 'secret', 'set', '--vault-name', 'kv-flfedrad', '--name'];
@@ -93,7 +94,10 @@ test('an empty resource group, the commands of the page, and a report', { skip: 
   });
 
   // 5 and 6.
-  await cli.ok(...upload);
+  assert.match(
+    await cli.ok(...upload),
+    /^Next: fedrad submit pneumonia --workspace_name aml-flfedrad --resource_group .* --wait$/m,
+  );
   await cli.ok('submit', 'pneumonia', '--config', 'config.yaml', ...ON_AZURE);
   const { evidence } = JSON.parse(await cli.ok('run', 'report', '--json')) as { evidence: { best: string } };
   assert.ok(evidence.best);
@@ -105,6 +109,7 @@ test('an empty resource group, the commands of the page, and a report', { skip: 
   const refused = await cli.run(['submit', 'pneumonia', '--config', 'config.yaml', ...ON_AZURE]);
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /FAILED: silo1_preparation: the compute may not use datastore_silo0/);
+  assert.match(refused.stderr, /; once mended: fedrad submit pneumonia again$/m);
 
   // A second run changes nothing, and the policy that was added stays.
   const made = structuredClone(group.resources);

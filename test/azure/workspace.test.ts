@@ -44,10 +44,10 @@ test('the log of a step with a launcher is found, and that of one without', {
   const { jobs } = body.properties as unknown as { jobs: Record<string, Record<string, unknown>> };
   jobs['silo_1_upload_data']!['distribution'] = { distribution_type: 'PyTorch', process_count_per_instance: 1 };
   await ml.submit('launched', body);
-  let { status } = await ml.job('launched');
+  let status = (await ml.job('launched'))?.status;
   for (let look = 0; look < 600 && status !== 'Completed' && status !== 'Failed'; look++) {
     await sleep(100);
-    ({ status } = await ml.job('launched'));
+    status = (await ml.job('launched'))?.status;
   }
   assert.equal(status, 'Completed');
   for (const { runId, step } of await ml.children('launched')) {

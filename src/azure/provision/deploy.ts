@@ -16,6 +16,8 @@ export type DeployEvent =
   | { readonly kind: 'registered'; readonly namespace: string }
   /** An earlier run's deployment goes on; it is followed to its end first. */
   | { readonly kind: 'joined'; readonly deployment: string }
+  /** That one ended badly, and each of its problems was told; it may have been of another plan. */
+  | { readonly kind: 'earlier-failed'; readonly error: FedradError }
   | {
       readonly kind: 'resource';
       readonly type: string;
@@ -30,13 +32,13 @@ export type DeployEvent =
 export interface DeployOptions extends ManagerOptions {
   readonly plan: ProvisionPlan;
   readonly onEvent: (event: DeployEvent) => void;
-  /** Ends the looking, not the deployment. */
+  /** Before the deployment is sent nothing is started; after that it ends the looking alone. */
   readonly signal: AbortSignal;
 }
 
 export interface Deployed {
-  /** False where `signal` ended the looking. */
-  readonly finished: boolean;
+  /** The latter two where `signal` came. */
+  readonly outcome: 'finished' | 'goes on' | 'not started';
   readonly deployment: string;
   /** What Azure reported as made or found as planned. */
   readonly resources: readonly PlannedResource[];
@@ -51,26 +53,39 @@ export const deploymentName = ({ baseName }: ProvisionPlan): string => `fedrad-$
 
 /** @throws FedradError where Azure refuses the plan or a resource fails; each has been told as an event before */
 export async function deployPlan(options: DeployOptions): Promise<Deployed> {
-  const { plan, onEvent, resourceGroup } = options;
+  const { plan, onEvent, resourceGroup, signal } = options;
   const manager = openManager(options);
   const template = provisionTemplate(plan);
   const deployment = deploymentName(plan);
   const total = template.resources.length;
-  if ((await manager.groupRegion()) === undefined) {
-    await manager.makeGroup(plan.orchestratorRegion);
-    onEvent({ kind: 'group-made', region: plan.orchestratorRegion });
-  }
-  if (await manager.isActive(deployment)) {
-    onEvent({ kind: 'joined', deployment });
-    const earlier = await follow(manager, deployment, total, options);
-    if (!earlier.finished) return earlier;
-  }
-  const namespaces = [...new Set(template.resources.map(({ type }) => type.split('/')[0]!))];
-  for (const namespace of await manager.registerProviders(namespaces)) onEvent({ kind: 'registered', namespace });
-  const parameters = { keyVaultPolicies: await manager.vaultPolicies(azureNames(plan).keyVault) };
   const body = armTemplate(template);
-  const refused =
-    (await manager.validate(deployment, body, parameters)) ?? (await manager.start(deployment, body, parameters));
+  let refused: AzureError | undefined;
+  try {
+    if ((await manager.groupRegion()) === undefined) {
+      signal.throwIfAborted();
+      await manager.makeGroup(plan.orchestratorRegion);
+      onEvent({ kind: 'group-made', region: plan.orchestratorRegion });
+    }
+    if (await manager.isActive(deployment)) {
+      onEvent({ kind: 'joined', deployment });
+      const earlier = await follow(manager, deployment, total, options).catch((error: unknown) => {
+        if (!(error instanceof Over)) throw error;
+        onEvent({ kind: 'earlier-failed', error });
+        return undefined;
+      });
+      if (earlier?.outcome === 'goes on') return earlier;
+    }
+    const namespaces = [...new Set(template.resources.map(({ type }) => type.split('/')[0]!))];
+    for (const namespace of await manager.registerProviders(namespaces)) onEvent({ kind: 'registered', namespace });
+    const parameters = { keyVaultPolicies: await manager.vaultPolicies(azureNames(plan).keyVault) };
+    refused = await manager.validate(deployment, body, parameters);
+    signal.throwIfAborted();
+    // From here on Azure may have it.
+    refused ??= await manager.start(deployment, body, parameters);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    return { outcome: 'not started', deployment, resources: [] };
+  }
   if (refused) throw tell(problemsOf(refused, options), `resource group ${resourceGroup}`, options);
   return follow(manager, deployment, total, options);
 }
@@ -78,6 +93,7 @@ export async function deployPlan(options: DeployOptions): Promise<Deployed> {
 async function follow(manager: Manager, deployment: string, total: number, options: DeployOptions): Promise<Deployed> {
   const { signal, onEvent, lookMs = 5_000 } = options;
   const made = new Map<string, PlannedResource>();
+  const goesOn = (): Deployed => ({ outcome: 'goes on', deployment, resources: [...made.values()] });
   const end = performance.now() + LONGEST_MS;
   let failures = 0;
   let pauseMs = Math.min(FIRST_LOOK_MS, lookMs);
@@ -94,17 +110,20 @@ async function follow(manager: Manager, deployment: string, total: number, optio
         onEvent({ kind: 'resource', ...resource, done: made.size, total });
       }
       const resources = [...made.values()];
-      if (state === 'Succeeded') return { finished: true, deployment, resources };
+      if (state === 'Succeeded') return { outcome: 'finished', deployment, resources };
       if (OVER.has(state)) {
         const failed = operations.filter((each) => each.state === 'Failed');
         const problems = failed.flatMap((each) =>
-          innermost(each.error ?? {}).map((inner) => resourceProblem(each.type, shownName(each.id), inner, options)),
+          innermost(each.error ?? {}).map((inner) =>
+            resourceProblem({ type: each.type, name: shownName(each.id), id: each.id }, inner, options),
+          ),
         );
         const found = problems.length > 0 ? problems : problemsOf(error ?? { code: state }, options);
         throw tell(found, `deployment ${deployment}`, options);
       }
-      if (signal.aborted) return { finished: false, deployment, resources };
     } catch (error) {
+      // A look that was broken off says nothing of Azure.
+      if (signal.aborted && !(error instanceof Over)) return goesOn();
       const again = error instanceof FedradError && !(error instanceof Over) && !/sign-in/.test(error.problem);
       failures += 1;
       if (!again || failures >= PROBLEMS_IN_A_ROW) throw error;
@@ -113,6 +132,7 @@ async function follow(manager: Manager, deployment: string, total: number, optio
     if (performance.now() > end)
       fail(`deployment ${deployment}`, 'it is not over after two hours', 'look at it in the portal; run this again');
     await sleep(pauseMs, undefined, { signal }).catch(() => {});
+    if (signal.aborted) return goesOn();
     pauseMs = Math.min(lookMs, pauseMs * 1.3);
   }
 }
@@ -135,8 +155,8 @@ function tell(problems: readonly ResourceProblem[], where: string, { onEvent }: 
 /** Of an error that no operation tells: its target is the resource, where it has one. */
 const problemsOf = (error: AzureError, options: DeployOptions): ResourceProblem[] =>
   innermost(error).map((inner) => {
-    const { type, name } = resourceNamed(inner.target ?? '') ?? resourceNamed(inner.message ?? '') ?? NOTHING;
-    return resourceProblem(type, name, inner, options);
+    const resource = resourceNamed(inner.target ?? '') ?? resourceNamed(inner.message ?? '') ?? NOTHING;
+    return resourceProblem(resource, inner, options);
   });
 
 const NOTHING: PlannedResource = { type: '', name: '' };

@@ -127,31 +127,41 @@ export function privateEndpoint(site: Site, storage: Resource, { endpoints }: Si
   return [endpoint, group];
 }
 
-/** Both directions between a silo's network and the orchestrator's. */
-export function peering(silo: Site, own: SiteNetwork, orchestrators: SiteNetwork): Resource[] {
-  const one = (from: Resource, to: Resource, symbol: string, name: string): Resource => ({
-    symbol,
-    type: 'Microsoft.Network/virtualNetworks/virtualNetworkPeerings',
-    apiVersion: NETWORK_API,
-    name: [...from.name, name],
-    body: {
-      properties: {
-        allowVirtualNetworkAccess: true,
-        allowForwardedTraffic: false,
-        allowGatewayTransit: false,
-        useRemoteGateways: false,
-        remoteVirtualNetwork: { id: idOf(to) },
+/**
+ * Both directions between each silo's network and the orchestrator's, one after the other: each changes the orchestrator's network, and Azure
+ * refuses a change while another goes on. So they wait for what else changes a network too.
+ *
+ * @param networks one for each site
+ */
+export function peerings(
+  [, ...silos]: readonly Site[],
+  [orchestrators, ...own]: readonly SiteNetwork[],
+  endpoints: readonly Resource[],
+): readonly Resource[] {
+  const all: Resource[] = [];
+  const one = (from: Resource, to: Resource, symbol: string, name: string): void => {
+    const previous = all.at(-1);
+    all.push({
+      symbol,
+      type: 'Microsoft.Network/virtualNetworks/virtualNetworkPeerings',
+      apiVersion: NETWORK_API,
+      name: [...from.name, name],
+      body: {
+        properties: {
+          allowVirtualNetworkAccess: true,
+          allowForwardedTraffic: false,
+          allowGatewayTransit: false,
+          useRemoteGateways: false,
+          remoteVirtualNetwork: { id: idOf(to) },
+        },
       },
-    },
-    after: [from],
-  });
-  return [
-    one(own.network, orchestrators.network, `${silo.short}ToOrch`, 'to-orch'),
-    one(
-      orchestrators.network,
-      own.network,
-      `orchTo${silo.short[0]!.toUpperCase()}${silo.short.slice(1)}`,
-      `to-${silo.short}`,
-    ),
-  ];
+      after: [from, ...(previous ? [previous] : endpoints)],
+    });
+  };
+  for (const [index, { short }] of silos.entries()) {
+    const { network } = own[index]!;
+    one(network, orchestrators!.network, `${short}ToOrch`, 'to-orch');
+    one(orchestrators!.network, network, `orchTo${short[0]!.toUpperCase()}${short.slice(1)}`, `to-${short}`);
+  }
+  return all;
 }

@@ -19,7 +19,8 @@ const planSchema = z.strictObject({
     .string()
     .min(3)
     .max(16)
-    .regex(/^[a-z](-?[a-z0-9])+$/, 'expected lower-case letters, digits and single hyphens, a letter first'),
+    .regex(/^[a-z](-?[a-z0-9])+$/, 'expected lower-case letters, digits and single hyphens, a letter first')
+    .refine((name) => name.replaceAll('-', '').length >= 3, 'expected at least 3 letters and digits'),
   orchestratorRegion: region,
   /** One for each silo. A template has at most 800 resources, and a silo takes 15 of them at most. */
   siloRegions: z.array(region).min(1).max(50).readonly(),

@@ -45,13 +45,22 @@ function fromMessage(message: string | undefined): readonly AzureError[] {
   }
 }
 
-export function resourceProblem(type: string, name: string, error: AzureError, place: Place): ResourceProblem {
+/** @param id the resource's own, where Azure says which it is */
+export function resourceProblem(
+  { type, name, id }: Pick<ResourceProblem, 'type' | 'name'> & { readonly id?: string },
+  error: AzureError,
+  place: Place,
+): ResourceProblem {
   const { code = 'Unknown', message = '' } = error;
   const text = message.replaceAll(/\s+/g, ' ').slice(0, MAX_MESSAGE);
-  return { type, name, code, message: text, remedy: remedyFor({ type, name, code, message: text }, place) };
+  return { type, name, code, message: text, remedy: remedyFor({ type, name, code, message: text }, place, id) };
 }
 
-function remedyFor({ type, name, code, message }: Omit<ResourceProblem, 'remedy'>, place: Place): string {
+function remedyFor(
+  { type, name, code, message }: Omit<ResourceProblem, 'remedy'>,
+  place: Place,
+  id = '<its id>',
+): string {
   const short = name.split('/').at(-1) ?? name;
   const group = `/subscriptions/${place.subscriptionId}/resourceGroups/${place.resourceGroup}`;
   if (/deleted state|soft.?deleted|recover or purge|purge or recover/i.test(message)) {
@@ -84,6 +93,9 @@ function remedyFor({ type, name, code, message }: Omit<ResourceProblem, 'remedy'
   if (/RequestDisallowedByPolicy/.test(code)) return 'a policy of the subscription forbids it: ask its administrators';
   if (/DeploymentActive/.test(code))
     return 'another deployment of the same name runs: wait for it, then run this again';
+  // The assignment is named by the identity's name; that of an identity that is gone stays, and is for nobody.
+  if (/RoleAssignmentUpdateNotPermitted/.test(code))
+    return `its identity was deleted and made anew, and the role is still the old one's: az role assignment delete --ids ${id}, then run this again`;
   if (/RoleAssignmentExists/.test(code))
     return 'the same role was given by hand: az role assignment delete, then run this again';
   if (/PrincipalNotFound|Conflict|AnotherOperationInProgress|RetryableError/.test(code))

@@ -8,7 +8,7 @@ import { ResourceManagementClient } from '@azure/arm-resources';
 import { DeploymentsClient } from '@azure/arm-resourcesdeployments';
 import type { TokenCredential } from '@azure/identity';
 import { z } from 'zod';
-import { FedradError, fail } from '../../base/index.ts';
+import { FedradError, fail, orAborted } from '../../base/index.ts';
 import { explainAzure } from '../errors.ts';
 import type { ArmTemplate } from './arm-json.ts';
 import type { AzureError, Place } from './remedies.ts';
@@ -19,6 +19,8 @@ export interface ManagerOptions extends Place {
   readonly resourceManager: string;
   /** Between two looks at a deployment, in milliseconds; default 5000. */
   readonly lookMs?: number;
+  /** Breaks off what only looks, and the waiting; never a call that makes something. */
+  readonly signal?: AbortSignal;
 }
 
 /** One resource of a deployment, as Azure's operations tell it. */
@@ -78,7 +80,7 @@ const vaultSchema = z.object({
 });
 
 export function openManager(options: ManagerOptions): Manager {
-  const { credential, subscriptionId, resourceGroup: group, resourceManager, lookMs = 5_000 } = options;
+  const { credential, subscriptionId, resourceGroup: group, resourceManager, lookMs = 5_000, signal } = options;
   const clientOptions = {
     endpoint: resourceManager,
     apiVersion: API_VERSION,
@@ -87,8 +89,12 @@ export function openManager(options: ManagerOptions): Manager {
   const resources = new ResourceManagementClient(credential, subscriptionId, clientOptions);
   const { deployments, deploymentOperations } = new DeploymentsClient(credential, subscriptionId, clientOptions);
   const where = `resource group ${group}`;
-  const within = (limitMs = CALL_TIMEOUT_MS) => ({ abortSignal: AbortSignal.timeout(limitMs) });
-  const preparing = () => ({ ...within(PREPARE_TIMEOUT_MS), updateIntervalInMs: lookMs });
+  const within = () => ({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+  const looking = (limitMs = CALL_TIMEOUT_MS) => {
+    const timeout = AbortSignal.timeout(limitMs);
+    return { abortSignal: signal ? AbortSignal.any([timeout, signal]) : timeout };
+  };
+  const preparing = () => ({ ...looking(PREPARE_TIMEOUT_MS), updateIntervalInMs: lookMs });
   const properties = (template: ArmTemplate, parameters: Parameters) => ({
     template,
     parameters: Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, { value }])),
@@ -98,7 +104,7 @@ export function openManager(options: ManagerOptions): Manager {
   return {
     groupRegion: async () => {
       try {
-        return (await resources.resourceGroups.get(group, within())).location;
+        return (await resources.resourceGroups.get(group, looking())).location;
       } catch (error) {
         if (codeOf(error) === 'ResourceGroupNotFound') return undefined;
         throw explainAzure(where, error);
@@ -111,12 +117,13 @@ export function openManager(options: ManagerOptions): Manager {
       const atProvider = (namespace: string): string => `resource provider ${namespace}`;
       const isRegistered = (namespace: string): Promise<boolean> =>
         explained(atProvider(namespace), async () => {
-          const { registrationState, registrationPolicy } = await resources.providers.get(namespace, within());
+          const { registrationState, registrationPolicy } = await resources.providers.get(namespace, looking());
           return registrationState === 'Registered' || registrationPolicy === 'RegistrationFree';
         });
       const missing: string[] = [];
       for (const namespace of namespaces) if (!(await isRegistered(namespace))) missing.push(namespace);
       for (const namespace of missing) {
+        signal?.throwIfAborted();
         await resources.providers.register(namespace, within()).catch((error: unknown) => {
           const { problem } = explainAzure(atProvider(namespace), error);
           const remedy = `az provider register --namespace ${namespace}`;
@@ -128,7 +135,7 @@ export function openManager(options: ManagerOptions): Manager {
         while (!(await isRegistered(namespace))) {
           if (performance.now() > end)
             fail(atProvider(namespace), 'it is not registered after ten minutes', 'run this again');
-          await sleep(Math.min(lookMs, 2_000));
+          await sleep(Math.min(lookMs, 2_000), undefined, signal ? { signal } : {});
         }
       }
       return missing;
@@ -137,7 +144,7 @@ export function openManager(options: ManagerOptions): Manager {
       const id = `subscriptions/${subscriptionId}/resourceGroups/${group}/providers/Microsoft.KeyVault/vaults/${vault}`;
       let found: unknown;
       try {
-        found = (await resources.resources.getById(id, '2022-07-01', within())).properties;
+        found = (await resources.resources.getById(id, '2022-07-01', looking())).properties;
       } catch (error) {
         if (statusOf(error) === 404) return [];
         throw explainAzure(`key vault ${vault}`, error);
@@ -154,8 +161,9 @@ export function openManager(options: ManagerOptions): Manager {
     validate: async (deployment, template, parameters) => {
       try {
         const body = { properties: properties(template, parameters) };
-        const { error } = await deployments.beginValidateAndWait(group, deployment, body, preparing());
-        return error;
+        const validating = deployments.beginValidateAndWait(group, deployment, body, preparing());
+        // The client looks at the signal only when it asks, and pauses for as long as Azure says.
+        return (await (signal ? orAborted(validating, signal) : validating)).error;
       } catch (error) {
         return refusal(error) ?? raise(where, error);
       }
@@ -179,7 +187,7 @@ export function openManager(options: ManagerOptions): Manager {
     },
     isActive: async (deployment) => {
       try {
-        const { properties: found } = await deployments.get(group, deployment, within());
+        const { properties: found } = await deployments.get(group, deployment, looking());
         return !OVER.has(found?.provisioningState ?? '');
       } catch (error) {
         if (statusOf(error) === 404) return false;
@@ -197,14 +205,14 @@ export function openManager(options: ManagerOptions): Manager {
     },
     state: async (deployment) => {
       const { properties: found } = await explained(`deployment ${deployment}`, () =>
-        deployments.get(group, deployment, within()),
+        deployments.get(group, deployment, looking()),
       );
       return { state: found?.provisioningState ?? 'Accepted', ...(found?.error ? { error: found.error } : {}) };
     },
     operations: (deployment) =>
       explained(`deployment ${deployment}`, async () => {
         const found: ResourceOperation[] = [];
-        for await (const { properties: operation } of deploymentOperations.list(group, deployment, within())) {
+        for await (const { properties: operation } of deploymentOperations.list(group, deployment, looking())) {
           const { targetResource: target, provisioningState, statusMessage } = operation ?? {};
           if (!target?.id) continue;
           found.push({

@@ -122,12 +122,22 @@ test('private networking closes the storage and opens one way in for each', () =
   });
 });
 
+test('networks are peered one after the other, once their endpoints are there', () => {
+  const { resources } = templateOf({ storage: 'private' });
+  const peerings = resources.filter(({ type }) => type.endsWith('/virtualNetworkPeerings'));
+  const endpoints = resources.filter(({ type }) => type === 'Microsoft.Network/privateEndpoints');
+  assert.deepEqual([peerings.length, endpoints.length], [6, 4]);
+  for (const endpoint of endpoints) assert.ok(before(peerings[0]!).includes(endpoint));
+  for (const [index, peering] of peerings.slice(1).entries()) assert.ok(before(peering).includes(peerings[index]!));
+});
+
 test('a plan that Azure would not take is refused with its option', () => {
   const refusals: readonly [PlanOptions, RegExp][] = [
     [{ baseName: 'ab' }, /--demo_base_name: .*got "ab"/],
     [{ baseName: 'seventeen-letters' }, /--demo_base_name/],
     [{ baseName: 'FLdemo' }, /--demo_base_name: .*lower-case/],
     [{ baseName: 'a--b' }, /--demo_base_name/],
+    [{ baseName: 'a-b' }, /--demo_base_name: expected at least 3 letters and digits, got "a-b"/],
     [{ workspaceName: 'a b c' }, /--workspace_name/],
     [{ regions: ['West Europe'] }, /--regions, --silos|--orchestrator-region/],
     [{ regions: [] }, /--orchestrator-region|--regions/],

@@ -6,7 +6,7 @@
  * read results.
  */
 import { evaluateText, type Resource, type Template } from './expressions.ts';
-import { blobZone, peering, privateEndpoint, siteNetwork } from './network-resources.ts';
+import { blobZone, peerings, privateEndpoint, siteNetwork } from './network-resources.ts';
 import { parametersOf } from './parameters.ts';
 import type { ProvisionPlan } from './plan.ts';
 import { blobRole, type SiteResources, siteResources, sitesOf } from './site-resources.ts';
@@ -31,12 +31,11 @@ export function provisionTemplate(plan: ProvisionPlan): Template {
       silos.map(({ identity }) => identity),
     ),
   );
-  for (const [index, site] of sites.entries()) {
-    const network = networks[index];
-    if (!zone || !network) continue;
-    if (site.private) resources.push(...privateEndpoint(site, parts[index]!.storage, network, zone));
-    if (index > 0 && sites[0].private) resources.push(...peering(site, network, networks[0]!));
-  }
+  const endpoints: Resource[] = [];
+  for (const [index, site] of sites.entries())
+    if (zone && site.private) endpoints.push(...privateEndpoint(site, parts[index]!.storage, networks[index]!, zone));
+  resources.push(...endpoints);
+  if (zone && sites[0].private) resources.push(...peerings(sites, networks, endpoints));
   return {
     parameters: parametersOf(plan),
     resources,

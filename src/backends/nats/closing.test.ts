@@ -57,3 +57,23 @@ test('of runs that ended while nobody could close them nothing stays; of others 
     assert.equal(await readKey(nc, RUNS_BUCKET, 'open'), undefined);
   }
 });
+
+test('closing a run leaves the queued work of others to their hospital', { skip: skipWithoutNats }, async (t) => {
+  const { federation } = await startFederation(t, { silos: 1 });
+  const nc = await federation.connect('test');
+  t.after(() => nc.close());
+  const compute = 'silo0-01';
+  await prepareStreams(nc, [compute]);
+  const queued = ['before', 'over', 'between', 'over', 'after'];
+  for (const run of queued) await jetstream(nc).publish(workSubject(compute, run), 'work');
+  const problems: string[] = [];
+  const options = { nc, federation, onProblem: (text: string) => void problems.push(text) };
+  await closeEndedRuns(options, [compute], new Map([['over', 'CANCELED']]));
+  assert.deepEqual(problems, []);
+  const consumer = await jetstream(nc).consumers.get(WORK_STREAM, compute);
+  for (const run of ['before', 'between', 'after']) {
+    const message = await consumer.next({ expires: 5000 });
+    assert.equal(message?.subject, workSubject(compute, run));
+    message!.ack();
+  }
+});

@@ -11,8 +11,12 @@ import type { Graph } from '../../pipelines/index.ts';
 /** Ends of this many attempts of one compute are kept in memory until somebody asks; a run has far fewer. */
 const MAX_KEPT = 10_000;
 
-/** How often it is asked for more. */
-const LOOK_MS = 200;
+/** How often it is asked for more where nothing was heard: a message of an end is heard once, and lost on who is away at that moment. */
+const LOOK_MS = 5_000;
+/** What was heard is stored within so long; until then it is asked for as often as this. */
+const [STORED_MS, SOON_MS] = [2_000, 50];
+/** Between tries while nats-server is away. */
+const RETRY_MS = 500;
 const REQUEST_TIMEOUT_MS = 5_000;
 
 export interface Ends {
@@ -57,6 +61,7 @@ export function openEnds(
   };
   const read = async (compute: string): Promise<void> => {
     let [sequence, complaint] = [0, ''];
+    const bell = openBell(nc, endSubject(compute, run));
     while (!closing.signal.aborted) {
       try {
         const next = await nextStored(nc, endsStream(compute), endSubject(compute, run), sequence);
@@ -66,14 +71,16 @@ export function openEnds(
           sequence = next.sequence;
           continue;
         }
+        await bell.wait(closing.signal);
       } catch (error) {
         // nats-server is away, or starting: what is stored will be there.
         const text = messageOf(error);
         if (text !== complaint && !closing.signal.aborted) onProblem(`reading how steps ended at ${compute}: ${text}`);
         complaint = text;
+        await sleep(RETRY_MS, undefined, { signal: closing.signal }).catch(() => {});
       }
-      await sleep(LOOK_MS, undefined, { signal: closing.signal }).catch(() => {});
     }
+    bell.close();
   };
   const readers = new Map<string, Promise<void>>();
   return {
@@ -99,6 +106,34 @@ export function openEnds(
       closing.abort();
       await Promise.all(readers.values());
     },
+  };
+}
+
+/** Rings when something is published there, so that nobody has to ask five times a second for what comes once in an hour. */
+function openBell(nc: NatsConnection, subject: string) {
+  let [heardAt, wake] = [Number.NEGATIVE_INFINITY, (): void => {}];
+  const subscription = nc.subscribe(subject, {
+    callback: () => {
+      heardAt = performance.now();
+      wake();
+    },
+  });
+  return {
+    /** Until it may be worth asking. */
+    wait: (signal: AbortSignal) =>
+      new Promise<void>((resolve) => {
+        const done = (): void => {
+          clearTimeout(timer);
+          signal.removeEventListener('abort', done);
+          wake = () => {};
+          resolve();
+        };
+        const timer = setTimeout(done, performance.now() - heardAt < STORED_MS ? SOON_MS : LOOK_MS);
+        signal.addEventListener('abort', done, { once: true });
+        if (signal.aborted) done();
+        wake = done;
+      }),
+    close: () => subscription.unsubscribe(),
   };
 }
 

@@ -1,7 +1,7 @@
 /** @file The backend across hospitals: steps run by their agents, over NATS JetStream. */
 import { appendFile, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { jetstreamManager } from '@nats-io/jetstream';
+import { JetStreamApiError, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { messageOf, printable } from '../../base/index.ts';
@@ -96,7 +96,7 @@ async function closeRun(
 ): Promise<void> {
   try {
     const jsm = await jetstreamManager(nc);
-    for (const silo of silos) await jsm.streams.purge(WORK_STREAM, { filter: workSubject(silo, run) });
+    for (const silo of silos) await removeWork(jsm, workSubject(silo, run));
     const closed: RunEntry = { kind: 'run-closed', run, status };
     await (await new Kvm(nc).open(RUNS_BUCKET)).put(run, seal(closed, federation.signingKey));
     const objects = openObjects(nc);
@@ -104,6 +104,26 @@ async function closeRun(
     for (const silo of silos) await jsm.streams.purge(endsStream(silo), { filter: endSubject(silo, run) });
   } catch (error) {
     onProblem(`run ${run} has ended, but what nats-server keeps of it could not be removed: ${messageOf(error)}`);
+  }
+}
+
+/**
+ * Takes what is queued under a subject out of the work queue, message by message: a purge with a filter moves the hospital's consumer past
+ * the work of other runs (nats-server 2.9), which then lies in the queue for ever.
+ */
+async function removeWork({ streams }: JetStreamManager, subject: string): Promise<void> {
+  // Who publishes meanwhile has not heard that the run is over; it must not keep this one.
+  const { last_seq } = (await streams.info(WORK_STREAM)).state;
+  for (let seq = 1; seq <= last_seq; ) {
+    // The client's type leaves the subject out; nats-server takes it from 2.9 on.
+    const next = { seq, next_by_subj: subject };
+    const message = await streams.getMessage(WORK_STREAM, next);
+    if (!message || message.seq > last_seq) return;
+    seq = message.seq + 1;
+    // Taken and answered in between: it is gone already.
+    await streams.deleteMessage(WORK_STREAM, message.seq).catch((error: unknown) => {
+      if (!(error instanceof JetStreamApiError)) throw error;
+    });
   }
 }
 

@@ -52,7 +52,7 @@ export interface NatsExecutorOptions {
 }
 
 /** How often a waiting step looks at the clock and at the hospital. */
-const LOOK_MS = 500;
+const LOOK_MS = 1_000;
 /** Work is sent again when it is neither queued nor at the hospital for so long, without an answer. */
 const RESEND_MS = 30_000;
 const DEFAULT_DEADLINE_SECONDS = 24 * 3600;
