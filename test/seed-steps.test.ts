@@ -72,7 +72,7 @@ test('the steps of the page: provision, object id, policy, secrets, both pipelin
   }
 });
 
-test('keys that only Azure ML uses are named, not ignored in silence', async (context) => {
+test('keys that have no effect where a run goes are named, not ignored in silence', async (context) => {
   const cli = await openCli(context);
   await cli.ok('provision');
   const config = pneumoniaConfig().replace(
@@ -84,7 +84,12 @@ test('keys that only Azure ML uses are named, not ignored in silence', async (co
   assert.equal(code, 0, stderr);
   assert.deepEqual(stderr.trim().split('\n'), [
     'note: config.yaml: federated_learning.silos[1].instance_count is for Azure ML and has no effect on this machine',
-    'note: config.yaml: federated_learning.silos[1].computes[1] is for Azure ML and has no effect on this machine',
+    "note: config.yaml: federated_learning.silos[1].computes[1] has no effect: a silo's steps run on its first compute",
+  ]);
+  const onAzure = await cli.run(['submit', 'pneumonia', '--config', 'config.yaml', '--offline', '--target', 'azure']);
+  assert.deepEqual(onAzure.stderr.trim().split('\n'), [
+    "note: config.yaml: federated_learning.silos[1].computes[1] has no effect: a silo's steps run on its first compute",
+    'note: instance_count: a step of fedrad uses one node, so one is asked for',
   ]);
 });
 

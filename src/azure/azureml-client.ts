@@ -18,6 +18,7 @@ import { z } from 'zod';
 import { fail } from '../base/index.ts';
 import { didYouMean } from '../workspace/index.ts';
 import { explainAzure, explained, statusOf } from './errors.ts';
+import { STEP_TAG } from './pipeline-job.ts';
 import { type WorkspaceAddress, type WorkspacePart, workspaceParts } from './pipeline-job-rest.ts';
 
 export interface AzureMlOptions {
@@ -59,7 +60,7 @@ export interface AzureMl {
   readonly part: WorkspacePart;
   /** Name of the workspace's key vault; undefined where it has none. */
   readonly keyVault: string | undefined;
-  /** GPUs of one node of a compute; 0 for one of another kind. @throws FedradError where there is no such compute */
+  /** GPUs of one node of a cluster of Azure ML; 0 for a compute of another kind, of which Azure does not tell. @throws FedradError where there is no such compute */
   gpus(compute: string, where: string): Promise<number>;
   /** @throws FedradError where there is no such datastore, or it is not on Azure Blob */
   blobPlace(datastore: string, where: string): Promise<BlobPlace>;
@@ -82,8 +83,6 @@ const MAX_LOG_BYTES = 8 * 1024 * 1024;
 /** Run history gives children in pages. */
 const MAX_PAGES = 100;
 const DATA_SCOPE = 'https://ml.azure.com/.default';
-/** The tag of a step's run that holds its id; set by pipeline-job-rest.ts. */
-const STEP_TAG = 'fedrad_step';
 
 const childSchema = z.object({
   runId: z.string(),
@@ -111,15 +110,16 @@ export async function openAzureMl(options: AzureMlOptions): Promise<AzureMl> {
   const within = () => ({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
   const workspace = await explained(where, () => client.workspaces.get(group, name, within()));
   const host = historyHost(workspace.mlFlowTrackingUri, workspace.location, where);
-  let sizes: ReadonlyMap<string, number> | undefined;
+  /** By region: not every size is in every one. */
+  const sizes = new Map<string, ReadonlyMap<string, number>>();
 
-  const gpuSizes = async (): Promise<ReadonlyMap<string, number>> => {
-    if (sizes) return sizes;
-    const { value = [] } = await explained(where, () =>
-      client.virtualMachineSizes.list(workspace.location ?? '', within()),
-    );
-    sizes = new Map(value.map((size) => [(size.name ?? '').toLowerCase(), size.gpus ?? 0]));
-    return sizes;
+  const gpuSizes = async (location: string): Promise<ReadonlyMap<string, number>> => {
+    const known = sizes.get(location);
+    if (known) return known;
+    const { value = [] } = await explained(where, () => client.virtualMachineSizes.list(location, within()));
+    const found = new Map(value.map((size) => [(size.name ?? '').toLowerCase(), size.gpus ?? 0]));
+    sizes.set(location, found);
+    return found;
   };
   const names = async (pages: AsyncIterable<{ name?: string }>): Promise<string[]> => {
     const found: string[] = [];
@@ -166,7 +166,9 @@ export async function openAzureMl(options: AzureMlOptions): Promise<AzureMl> {
       }
       const { properties } = found;
       const size = properties.computeType === 'AmlCompute' ? (properties as AmlCompute).properties?.vmSize : undefined;
-      return size === undefined ? 0 : ((await gpuSizes()).get(size.toLowerCase()) ?? 0);
+      if (size === undefined) return 0;
+      const location = properties.computeLocation ?? workspace.location ?? '';
+      return (await gpuSizes(location)).get(size.toLowerCase()) ?? 0;
     },
     blobPlace: async (datastore, at) => {
       const found = await lookUp(at, () => client.datastores.get(group, name, datastore, within()));

@@ -5,6 +5,7 @@
  * A file appears in one step: its blocks are staged, then committed on the condition that nothing else came there. A folder: see
  * folder-publication.ts. SHA-256 is kept in each blob's metadata and checked when it is fetched; of a blob without it the content is read.
  * Sends nothing twice that an earlier attempt has staged. Renames nothing: a folder that goes, goes blob by blob, behind its record.
+ * Of all this a run on Azure ML uses `fetch`: there Azure ML writes.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { lstat, mkdir, rename, rm } from 'node:fs/promises';

@@ -37,7 +37,8 @@ export function componentVersionBody(component: CommandComponent, part: Workspac
       componentSpec: {
         ...componentFields(component),
         type: 'command',
-        environment: part('environments', name, version),
+        // As azure-ai-ml writes the id of something inside a specification.
+        environment: `azureml:${part('environments', name, version)}`,
       } as unknown as Record<string, Record<string, unknown>>,
     },
   };

@@ -94,6 +94,7 @@ test('what a round survives elsewhere and not on Azure ML is said; its deadline 
   });
   assert.match(job.notes.join('\n'), /min_silos: .*fails with it/);
   assert.match(job.notes.join('\n'), /late_updates and suspend_after have no effect/);
+  assert.match(job.notes.join('\n'), /round_deadline_minutes: .*the run with it/);
   const { jobs } = nodesOf(job);
   assert.deepEqual(jobs[TRAINING]!['limits'], { job_limits_type: 'Command', timeout: 'PT90S' });
   assert.equal(jobs['iteration_1_aggregation']!['limits'], undefined);

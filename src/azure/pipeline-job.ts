@@ -161,6 +161,8 @@ function notesOf({ steps }: Graph): string[] {
     if (optional) notes.add('min_silos: on Azure ML a run does not go on without a silo, it fails with it');
     if ((resources.instance_count ?? 1) > 1)
       notes.add('instance_count: a step of fedrad uses one node, so one is asked for');
+    if (round?.deadline_seconds !== undefined)
+      notes.add('round_deadline_minutes: on Azure ML a step that takes longer fails, and the run with it');
     if (round?.late_updates !== undefined || round?.suspend_after !== undefined)
       notes.add('late_updates and suspend_after have no effect on Azure ML');
   }

@@ -15,6 +15,7 @@ import {
   type RunState,
   type StepOutput,
 } from '../workspace/index.ts';
+import { checkEvidence } from './check-evidence.ts';
 import { lineOf } from './follow-run.ts';
 import { readGraph, runFiles } from './run-folder.ts';
 
@@ -79,6 +80,7 @@ export async function evidenceOutputs(
     const content = await azure.openBlobDatastore(datastore, container).fetch(path, join(folder, name));
     outputs[name] = { path: uri, ...content };
   }
+  await checkEvidence(folder);
   const { attempt, finishedAt: at, seconds, cpuSeconds } = end;
   history.append(runId, { type: 'step-finished', step: EVIDENCE, at, attempt, outputs, seconds, cpuSeconds });
   return outputs;

@@ -104,13 +104,16 @@ export function addSubmitCommands(root: Command): void {
           graph: pneumoniaGraph(config),
           places: placesOf(config, file),
           check: async (workspace) => {
-            for (const key of unusedKeys(config)) console.error(`note: ${file}: ${key} has no effect on this machine`);
+            tellUnusedKeys(config, file, false);
             const across = await isAcross(homeOf(command), workspace);
             await checkPneumoniaConfig(config, workspace, file, across || (options.offline ?? false));
             if (across) checkAcross(config, file);
             else if (!options.offline) await checkTrainers(config, file, homeOf(command));
           },
-          checkForAzure: () => checkAcross(config, file),
+          checkForAzure: () => {
+            checkAcross(config, file);
+            tellUnusedKeys(config, file, true);
+          },
         };
       }),
     );
@@ -200,19 +203,20 @@ function withSubscription(name: WorkspaceName): WorkspaceName {
 const isOnAzure = async ({ target }: SubmitOptions, home: string, name: WorkspaceName): Promise<boolean> =>
   target === undefined ? namesAzure(name) && !(await hasWorkspace(home, name.workspaceName)) : target === 'azure';
 
-/** Keys that mean something elsewhere only: here a step runs on one machine, the silo's first compute. */
-function unusedKeys({ federated_learning: { silos } }: PneumoniaConfig): string[] {
-  return silos.flatMap((silo, index) => {
-    const at = `federated_learning.silos[${index}]`;
-    return [
-      ...(silo.instance_count === undefined ? [] : [`${at}.instance_count is for Azure ML and`]),
-      ...(silo.instance_type === undefined ? [] : [`${at}.instance_type is for Azure ML and`]),
-      ...silo.computes.slice(1).map((_, position) => `${at}.computes[${position + 1}] is for Azure ML and`),
-      ...(silo.process_count_per_instance === undefined || silo.trainer === 'pytorch'
-        ? []
-        : [`${at}.process_count_per_instance is for trainer: pytorch and`]),
-    ];
-  });
+/** Says which keys have no effect where the run goes. */
+function tellUnusedKeys({ federated_learning: { silos } }: PneumoniaConfig, file: string, onAzure: boolean): void {
+  for (const [index, silo] of silos.entries()) {
+    const at = `note: ${file}: federated_learning.silos[${index}]`;
+    if (!onAzure) {
+      for (const key of ['instance_count', 'instance_type'] as const)
+        if (silo[key] !== undefined) console.error(`${at}.${key} is for Azure ML and has no effect on this machine`);
+    }
+    for (const position of silo.computes.keys())
+      if (position > 0)
+        console.error(`${at}.computes[${position}] has no effect: a silo's steps run on its first compute`);
+    if (silo.process_count_per_instance !== undefined && silo.trainer !== 'pytorch')
+      console.error(`${at}.process_count_per_instance has no effect without trainer: pytorch`);
+  }
 }
 
 /** Records a run and starts it. With `wait` it returns the exit code of the run. */

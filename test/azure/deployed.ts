@@ -26,7 +26,7 @@ interface Workspace {
 
 interface Compute {
   readonly identity: { readonly userAssignedIdentities: Readonly<Record<string, unknown>> };
-  readonly properties: { readonly properties: { readonly vmSize: string } };
+  readonly properties: { readonly computeLocation: string; readonly properties: { readonly vmSize: string } };
 }
 
 interface Datastore {
@@ -77,6 +77,7 @@ export async function openDeployed(
     identities.set(nameOf(each.id), principalId);
     computes.set(nameOf(each.id), {
       vmSize: each.value.properties.properties.vmSize,
+      location: each.value.properties.computeLocation,
       get datastores() {
         return [...datastores].filter(([, { account }]) => mayUse(principalId, account)).map(([name]) => name);
       },

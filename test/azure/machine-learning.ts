@@ -26,6 +26,8 @@ export interface DatastoreState {
 
 export interface ComputeState {
   readonly vmSize: string;
+  /** Default: the workspace's. */
+  readonly location?: string;
   /** Datastores that its identity may read and write. */
   readonly datastores: readonly string[];
 }
@@ -90,20 +92,21 @@ const refuse = (status: number, code: string, message: string): ApiReply => ({
 const VERSIONS = new Set(['2022-10-01']);
 const WORKSPACE =
   /^\/subscriptions\/([^/]+)\/resourceGroups\/([^/]+)\/providers\/Microsoft\.MachineLearningServices\/workspaces\/([^/]+)(\/.*)?$/;
-const SIZES = /^\/subscriptions\/([^/]+)\/providers\/Microsoft\.MachineLearningServices\/locations\/[^/]+\/vmSizes$/;
-/** GPUs of the sizes that tests use. */
+const SIZES = /^\/subscriptions\/([^/]+)\/providers\/Microsoft\.MachineLearningServices\/locations\/([^/]+)\/vmSizes$/;
+/** GPUs of the sizes that tests use, and the one region that has it where not all have. */
 const VM_SIZES = [
   { name: 'Standard_DS3_v2', gpus: 0 },
   { name: 'Standard_DS4_v2', gpus: 0 },
   { name: 'Standard_NC6s_v3', gpus: 1 },
   { name: 'Standard_NC12s_v3', gpus: 2 },
+  { name: 'Standard_NC24s_v3', gpus: 4, only: 'westus' },
 ];
 
 /** The API over these workspaces. */
 export function machineLearningApi(state: MachineLearning): Api {
   return async (request) => {
     if (request.path.startsWith('/history/v1.0/')) return history(state, request);
-    const sizesOf = SIZES.exec(request.path)?.[1];
+    const [, sizesOf, location] = SIZES.exec(request.path) ?? [];
     const [, workspaceSubscription, , workspaceName, rest = ''] = WORKSPACE.exec(request.path) ?? [];
     const subscription = sizesOf ?? workspaceSubscription;
     if (subscription === undefined) return undefined;
@@ -111,7 +114,10 @@ export function machineLearningApi(state: MachineLearning): Api {
       return refuse(400, 'InvalidApiVersionParameter', `the api-version is ${request.query.get('api-version')}`);
     if (!state.subscriptions.has(subscription))
       return refuse(404, 'SubscriptionNotFound', `The subscription '${subscription}' could not be found.`);
-    if (sizesOf !== undefined) return ok({ value: VM_SIZES });
+    if (sizesOf !== undefined)
+      return ok({
+        value: VM_SIZES.flatMap(({ only, ...size }) => (only === undefined || only === location ? [size] : [])),
+      });
     const id = request.path.slice(0, request.path.length - rest.length);
     const workspace = state.workspaces.get(id);
     if (!workspace) return refuse(404, 'ResourceNotFound', `The workspace '${workspaceName}' was not found.`);
@@ -145,10 +151,13 @@ async function part(
     case 'GET computes': {
       if (first === undefined)
         return ok({
-          value: [...workspace.computes].map(([each, found]) => ({ name: each, properties: compute(found) })),
+          value: [...workspace.computes].map(([each, found]) => ({
+            name: each,
+            properties: compute(found, workspace),
+          })),
         });
       const found = workspace.computes.get(first);
-      return found ? named(compute(found)) : gone;
+      return found ? named(compute(found, workspace)) : gone;
     }
     case 'GET datastores': {
       if (first === undefined)
@@ -218,8 +227,9 @@ async function part(
   }
 }
 
-const compute = ({ vmSize }: ComputeState) => ({
+const compute = ({ vmSize, location }: ComputeState, workspace: WorkspaceState) => ({
   computeType: 'AmlCompute',
+  computeLocation: location ?? workspace.location,
   provisioningState: 'Succeeded',
   properties: { vmSize },
 });
@@ -251,7 +261,8 @@ function componentProblem(
   pathVersion: string | undefined,
 ): string | undefined {
   if (spec.name !== pathName || spec.version !== pathVersion) return 'name and version differ from those of the path';
-  if (!environments.has(spec.environment.replace(`${workspaceId}/environments/`, '')))
+  const [prefix, own] = spec.environment.split(`${workspaceId}/environments/`);
+  if (prefix !== 'azureml:' || own === undefined || !environments.has(own))
     return `there is no environment ${spec.environment}`;
   const used = new Set([...spec.command.matchAll(PLACEHOLDER)].map(([, side, port]) => `${side}.${port}`));
   for (const each of used) {

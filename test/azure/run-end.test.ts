@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cli, openCli, pneumoniaConfig, uploadConfig } from '../cli.ts';
 import { withoutAzurite } from './azurite.ts';
+import { containerOf } from './machine-learning-executor.ts';
 import { ON_AZURE, type Sandbox, startSandbox } from './sandbox.ts';
 
 const TINY = pneumoniaConfig()
@@ -78,6 +79,17 @@ test('a run is over when Azure says so; what cannot be read then is read later, 
   }
   assert.match(await cli.fails('run', 'report', id), /no datastore "datastore_orchestrator"/);
   workspace.datastores.set('datastore_orchestrator', storage);
+  // A model that is not the one of the evidence.
+  const model = containerOf(sandbox.machineLearning, storage).getBlockBlobClient(
+    `federated_learning/last_model/${evidence.runId}/model.safetensors`,
+  );
+  const own = await model.downloadToBuffer();
+  await model.upload('another', 7);
+  assert.match(
+    await cli.fails('run', 'report', id),
+    /last_model.model\.safetensors: SHA-256 \w+, and the evidence names \w+/,
+  );
+  await model.upload(own, own.length);
   assert.match(await cli.ok('run', 'report', id), /Report: /);
   assert.match(await cli.ok('model', 'card', '--model', id), /federated/i);
 });

@@ -1,7 +1,4 @@
-/**
- * @file The log of a step that Azure ML's launcher of PyTorch starts, which has another name than that of a plain command: found too, so
- * that whoever runs fedrad's components in a job of their own sees it. Nothing here was seen on Azure.
- */
+/** @file What fedrad reads of a workspace, against the stand-in. Nothing here was seen on Azure. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,14 +10,11 @@ import { packageVersion } from '../../src/cli/package-version.ts';
 import { parseConfig, uploadConfigSchema, uploadGraph } from '../../src/pipelines/index.ts';
 import { uploadConfig } from '../cli.ts';
 import { withoutAzurite } from './azurite.ts';
-import { SUBSCRIPTION, startSandbox } from './sandbox.ts';
+import { type Sandbox, SUBSCRIPTION, startSandbox } from './sandbox.ts';
 import { accessToken } from './stand-in.ts';
 
-test('the log of a step with a launcher is found, and that of one without', {
-  skip: withoutAzurite,
-}, async (context) => {
-  const { standIn } = await startSandbox(context);
-  const ml = await openAzureMl({
+const open = ({ standIn }: Sandbox) =>
+  openAzureMl({
     credential: {
       getToken: async (scopes) => {
         const token = accessToken(String(scopes).replace(/\/\.default$/, ''));
@@ -30,6 +24,22 @@ test('the log of a step with a launcher is found, and that of one without', {
     address: { subscriptionId: SUBSCRIPTION, resourceGroup: 'rg-fldemo', workspaceName: 'aml-fldemo' },
     resourceManager: standIn.url,
   });
+
+test("a compute's GPUs are those of its size in its own region", { skip: withoutAzurite }, async (context) => {
+  const sandbox = await startSandbox(context);
+  const datastores = ['datastore_silo1'];
+  sandbox.workspace.computes.set('silo1-01', { vmSize: 'STANDARD_NC24S_V3', location: 'westus', datastores });
+  sandbox.workspace.computes.set('silo2-01', { vmSize: 'Standard_NC12s_v3', datastores });
+  const ml = await open(sandbox);
+  const gpus: number[] = [];
+  for (const compute of ['silo0-01', 'silo1-01', 'silo2-01']) gpus.push(await ml.gpus(compute, 'config.yaml'));
+  assert.deepEqual(gpus, [0, 4, 2]);
+});
+
+test('the log of a step with a launcher is found, and that of one without', {
+  skip: withoutAzurite,
+}, async (context) => {
+  const ml = await open(await startSandbox(context));
   const config = parseConfig(uploadConfig('phantom:24'), uploadConfigSchema, 'upload.yaml');
   const graph = uploadGraph(config, 'PNEUMONIA', '/');
   const job = pipelineJob(graph, { fedradVersion: packageVersion, graphHash: 'a'.repeat(64) });
