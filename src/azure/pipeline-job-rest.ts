@@ -67,7 +67,7 @@ const node = (step: JobStep, identity: PipelineJob['identity'], part: WorkspaceP
   tags: { [STEP_TAG]: step.id },
   componentId: part('components', step.component.name, step.component.version),
   computeId: part('computes', step.compute),
-  identity: { type: identity === 'managed' ? 'managed' : 'user_identity' },
+  identity: { type: identity === 'managed' ? 'managed_identity' : 'user_identity' },
   ...(step.component.pytorch ? { distribution: { distribution_type: 'PyTorch', process_count_per_instance: 1 } } : {}),
   resources: {
     instance_count: 1,
