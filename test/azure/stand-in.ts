@@ -1,6 +1,6 @@
 /**
  * @file The core of a stand-in for Azure: an HTTPS server on loopback that signs clients in (the OAuth 2.0 client credentials grant, as
- * Microsoft Entra's v2.0 endpoints answer it), checks the token of every call, hands it to one of its APIs, and fails on request. It is
+ * Microsoft Entra's v2.0 endpoints answer it; of people: authorization-code.ts), checks the token of every call, hands it to one of its APIs, and fails on request. It is
  * not Azure: it does what the published descriptions say, and nobody has compared it with the service.
  */
 
@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { newAuthority, newServerCertificate } from '../../src/messaging/certificates.ts';
 import type { Cleanup } from '../hospitals/tool.ts';
+import { authorizationCodes } from './authorization-code.ts';
 
 export interface Caller {
   readonly objectId: string;
@@ -97,11 +98,19 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
   };
   const url = await listen();
 
+  const people = authorizationCodes({ oid: CALLER.objectId, tid: TENANT, iss: `${url}/${TENANT}/v2.0` }, (scope) =>
+    accessToken(audienceOf(scope)),
+  );
+
   async function answer(request: IncomingMessage): Promise<ApiReply> {
     const { pathname: path, searchParams: query } = new URL(request.url ?? '/', url);
     const text = await bodyOf(request);
     if (path.endsWith('/.well-known/openid-configuration')) return reply(200, openIdConfiguration());
-    if (path.endsWith('/oauth2/v2.0/token')) return token(new URLSearchParams(text));
+    if (path.endsWith('/oauth2/v2.0/authorize')) return people.authorize(query);
+    if (path.endsWith('/oauth2/v2.0/token')) {
+      const form = new URLSearchParams(text);
+      return form.get('grant_type') === 'authorization_code' ? people.redeem(form) : token(form);
+    }
     const method = request.method ?? 'GET';
     calls.push(`${method} ${path}`);
     const fault = faults.find(({ match, times }) => times > 0 && match.test(`${method} ${path}`));
@@ -153,6 +162,8 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
 
 const reply = (status: number, body: unknown): ApiReply => ({ status, body });
 
+const audienceOf = (scope: string): string => scope.replace(/\/?\/\.default.*$/, '');
+
 /** The audience is the scope's resource; storage checks it, and that the issuer looks like Microsoft's. */
 function token(form: URLSearchParams): ApiReply {
   if (form.get('client_secret') !== SECRET) {
@@ -162,7 +173,7 @@ function token(form: URLSearchParams): ApiReply {
       error_codes: [7000222],
     });
   }
-  const jwt = accessToken((form.get('scope') ?? '').replace(/\/?\/\.default.*$/, ''));
+  const jwt = accessToken(audienceOf(form.get('scope') ?? ''));
   return reply(200, { token_type: 'Bearer', expires_in: 3600, ext_expires_in: 3600, access_token: jwt });
 }
 
