@@ -107,11 +107,17 @@ export async function followAzure(home: string, history: RunHistory, runId: stri
   }
 }
 
-/** Asks Azure ML to end the run and waits until it has. */
-export async function cancelAzure(home: string, history: RunHistory, runId: string): Promise<void> {
+/** Asks Azure ML to end the run and waits until it has; `onAccepted` is called where Azure ML does so. */
+export async function cancelAzure(
+  home: string,
+  history: RunHistory,
+  runId: string,
+  onAccepted: () => void,
+): Promise<void> {
   const opened = await openRun(home, history, runId);
   if (!opened) return;
   await opened.ml.cancel(opened.run.job);
+  onAccepted();
   const end = performance.now() + CANCEL_TIMEOUT_MS;
   while (foldRun(history.events(runId)).finishedAt === undefined) {
     if (performance.now() > end) {

@@ -57,6 +57,10 @@ export interface StandIn {
   readonly faults: Fault[];
   /** Method and path of every call that an API answered. */
   readonly calls: string[];
+  /** How long a token lives that is given now, in seconds. */
+  tokenSeconds: number;
+  /** How many tokens an application got. */
+  readonly tokens: { count: number };
   /** Another host and port where it listens. */
   anotherUrl(): Promise<string>;
   /** A certificate and key that clients trust, for servers beside this one. */
@@ -85,6 +89,8 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
   setDefaultCACertificates([...getCACertificates('default'), authority.certificate]);
   const faults: Fault[] = [];
   const calls: string[] = [];
+  const tokens = { count: 0 };
+  let tokenSeconds = 3600;
   const listen = async (): Promise<string> => {
     const https = createServer({ cert: server.certificate, key: server.key }, (request, response) => {
       answer(request)
@@ -98,6 +104,10 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
   };
   const url = await listen();
 
+  const applicationToken = (form: URLSearchParams): ApiReply => {
+    tokens.count += 1;
+    return token(form, tokenSeconds);
+  };
   const people = authorizationCodes({ oid: CALLER.objectId, tid: TENANT, iss: `${url}/${TENANT}/v2.0` }, (scope) =>
     accessToken(audienceOf(scope)),
   );
@@ -109,7 +119,7 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
     if (path.endsWith('/oauth2/v2.0/authorize')) return people.authorize(query);
     if (path.endsWith('/oauth2/v2.0/token')) {
       const form = new URLSearchParams(text);
-      return form.get('grant_type') === 'authorization_code' ? people.redeem(form) : token(form);
+      return form.get('grant_type') === 'authorization_code' ? people.redeem(form) : applicationToken(form);
     }
     const method = request.method ?? 'GET';
     calls.push(`${method} ${path}`);
@@ -147,6 +157,13 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
     url,
     faults,
     calls,
+    get tokenSeconds() {
+      return tokenSeconds;
+    },
+    set tokenSeconds(seconds) {
+      tokenSeconds = seconds;
+    },
+    tokens,
     anotherUrl: listen,
     certificate: { cert: files.cert, key: files.key },
     environment: {
@@ -165,7 +182,7 @@ const reply = (status: number, body: unknown): ApiReply => ({ status, body });
 const audienceOf = (scope: string): string => scope.replace(/\/?\/\.default.*$/, '');
 
 /** The audience is the scope's resource; storage checks it, and that the issuer looks like Microsoft's. */
-function token(form: URLSearchParams): ApiReply {
+function token(form: URLSearchParams, seconds: number): ApiReply {
   if (form.get('client_secret') !== SECRET) {
     return reply(401, {
       error: 'invalid_client',
@@ -173,19 +190,19 @@ function token(form: URLSearchParams): ApiReply {
       error_codes: [7000222],
     });
   }
-  const jwt = accessToken(audienceOf(form.get('scope') ?? ''));
-  return reply(200, { token_type: 'Bearer', expires_in: 3600, ext_expires_in: 3600, access_token: jwt });
+  const jwt = accessToken(audienceOf(form.get('scope') ?? ''), CALLER.objectId, seconds);
+  return reply(200, { token_type: 'Bearer', expires_in: seconds, ext_expires_in: seconds, access_token: jwt });
 }
 
-/** A token for an hour, of the service principal that signs in or of another identity. */
-export function accessToken(audience: string, objectId = CALLER.objectId): string {
+/** A token, for an hour by default, of the service principal that signs in or of another identity. */
+export function accessToken(audience: string, objectId = CALLER.objectId, seconds = 3600): string {
   const now = Math.floor(Date.now() / 1000);
   const claims = {
     aud: audience,
     iss: `https://sts.windows.net/${TENANT}/`,
     iat: now,
     nbf: now - 60,
-    exp: now + 3600,
+    exp: now + seconds,
     oid: objectId,
     tid: TENANT,
     app_displayname: 'stand-in',
