@@ -91,6 +91,7 @@ export async function openSandbox(
   const machineLearning: MachineLearning & Required<Pick<MachineLearning, 'tracking'>> = {
     workspaces: new Map([[id, workspace]]),
     subscriptions: new Set([vault.subscription]),
+    cancelLooks: 2,
     azurite,
     folder,
     signIn: (compute) => ({
