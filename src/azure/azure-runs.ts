@@ -106,7 +106,8 @@ async function syncStep(
   append: (event: Exclude<RunEvent, { type: 'submitted' }>) => void,
   options: SyncOptions,
 ): Promise<void> {
-  if (NOT_BEGUN.has(child.status)) return;
+  // Canceled without a start: another step failed before it.
+  if (NOT_BEGUN.has(child.status) || (OVER[child.status] === 'CANCELED' && !child.startedAt)) return;
   const last = known?.attempts.at(-1);
   if (last && last.status !== 'running') return;
   const startedAt = timeOf(child.startedAt, options.now);

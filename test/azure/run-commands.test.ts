@@ -57,6 +57,8 @@ test('a step that failed is shown beside those that did not; its token was renew
   assert.match(shown, /FAILED/);
   assert.match(shown, /silo_0_upload_data\W.*completed/i);
   assert.match(shown, /silo_1_upload_data\W.*failed/i);
+  // Azure ML never began it.
+  assert.doesNotMatch(shown, /interrupted/);
   assert.match(shown, /the compute may not use datastore_silo1/);
 });
 
