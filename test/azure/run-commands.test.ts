@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cli, openCli, uploadConfig } from '../cli.ts';
 import { withoutAzurite } from './azurite.ts';
 import { ON_AZURE, type Sandbox, startSandbox } from './sandbox.ts';
@@ -78,7 +79,7 @@ test('what Azure refuses of cancel, logs and show is one line, and the run stays
   assert.doesNotMatch(await cli.ok('run', 'show', id, '--json'), /cancel/i);
 
   // Until it is over, with nobody looking: then it cannot be canceled.
-  while (workspace.jobs.get(id)!.status !== 'Completed') await new Promise((resolve) => setTimeout(resolve, 100));
+  for (let look = 0; workspace.jobs.get(id)!.status !== 'Completed' && look < 1200; look++) await sleep(100);
   assert.match(await cli.fails('run', 'cancel', id), /it has ended already: COMPLETED/);
 
   const second = await submitted(cli);
