@@ -140,7 +140,7 @@ async function syncStep(
 ): Promise<void> {
   const end = OVER[child.status];
   if (NOT_BEGUN.has(child.status) || isEnded(known)) return;
-  // Canceled before it began.
+  // Canceled without a start: another step failed before it.
   if (end === 'CANCELED' && child.startedAt === undefined) return;
   const startedAt = timeOf(child.startedAt, now);
   if (!known) append({ type: 'step-started', at: startedAt, step, attempt: 1, threads: 1 });

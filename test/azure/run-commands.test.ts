@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cli, openCli, uploadConfig } from '../cli.ts';
 import { withoutAzurite } from './azurite.ts';
 import { ON_AZURE, type Sandbox, startSandbox } from './sandbox.ts';
@@ -25,7 +26,7 @@ async function submitted(cli: Cli): Promise<string> {
 test('a cancelation that takes its time ends the run for who follows it and who asked for it; another is refused', {
   skip: withoutAzurite,
 }, async (context) => {
-  const { cli, workspace, standIn } = await open(context);
+  const { cli, workspace } = await open(context);
   await cli.write('upload.yaml', uploadConfig('phantom:3000'));
   const id = await submitted(cli);
   const follower = cli.start(['run', 'logs', id, '--follow']);
@@ -35,8 +36,6 @@ test('a cancelation that takes its time ends the run for who follows it and who 
   assert.match(await cli.ok('run', 'cancel', id), /is canceled/);
   assert.deepEqual(await followed, [0, null]);
   assert.equal(workspace.jobs.get(id)!.status, 'Canceled');
-  // Two looks at which it was not over, and the last.
-  assert.equal(standIn.calls.filter((call) => call.endsWith(`/jobs/${id}/canceled`)).length, 3);
   assert.match(await cli.fails('run', 'cancel', id), /it has ended already: CANCELED/);
 });
 
@@ -57,6 +56,8 @@ test('a step that failed is shown beside those that did not; its token was renew
   assert.match(shown, /FAILED/);
   assert.match(shown, /silo_0_upload_data\W.*completed/i);
   assert.match(shown, /silo_1_upload_data\W.*failed/i);
+  // Azure ML never began it.
+  assert.doesNotMatch(shown, /interrupted/);
   assert.match(shown, /the compute may not use datastore_silo1/);
 });
 
@@ -76,7 +77,7 @@ test('what Azure refuses of cancel, logs and show is one line, and the run stays
   assert.doesNotMatch(await cli.ok('run', 'show', id, '--json'), /cancel/i);
 
   // Until it is over, with nobody looking: then it cannot be canceled.
-  while (workspace.jobs.get(id)!.status !== 'Completed') await new Promise((resolve) => setTimeout(resolve, 100));
+  for (let look = 0; workspace.jobs.get(id)!.status !== 'Completed' && look < 1200; look++) await sleep(100);
   assert.match(await cli.fails('run', 'cancel', id), /it has ended already: COMPLETED/);
 
   const second = await submitted(cli);
@@ -84,7 +85,7 @@ test('what Azure refuses of cancel, logs and show is one line, and the run stays
   workspace.jobs.delete(second);
   const gone = await cli.run(['run', 'logs', second]);
   assert.equal(gone.code, 0);
-  assert.match(gone.stderr, /note: run \S+ as it was last seen: job \S+: not found/);
+  assert.match(gone.stderr, /note: run \S+ as it was last seen: job \S+: Azure ML does not know it yet/);
   workspace.jobs.set(second, job);
 
   standIn.faults.push({ match: /^GET .*\/jobs\//, status: 403, times: 1 });
