@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+import type { Cleanup } from './hospitals/tool.ts';
 
 export interface Result {
   readonly code: number | null;
@@ -31,7 +31,7 @@ const packageFolder = process.env['FEDRAD_TEST_PACKAGE'] ?? join(import.meta.dir
 export const program = join(packageFolder, 'bin', 'fedrad.js');
 
 /** A folder with a home of its own, removed after the test. */
-export async function openCli(context: TestContext, environment: Record<string, string> = {}): Promise<Cli> {
+export async function openCli(context: Cleanup, environment: Record<string, string> = {}): Promise<Cli> {
   const folder = await mkdtemp(join(tmpdir(), 'fedrad test '));
   const home = join(folder, 'home');
   context.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));

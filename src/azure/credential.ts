@@ -1,15 +1,61 @@
-/** @file Who the user is to Azure: the environment, the Azure CLI and the others of DefaultAzureCredential. Nothing is asked until the first call. */
-import { DefaultAzureCredential, type TokenCredential } from '@azure/identity';
+/**
+ * @file Who the user is to Azure: the environment, the Azure CLI and the others of DefaultAzureCredential; where none of them knows
+ * anybody and a person sits at a terminal, the browser. Nothing is asked until the first call.
+ */
+import {
+  type AccessToken,
+  DefaultAzureCredential,
+  InteractiveBrowserCredential,
+  type TokenCredential,
+} from '@azure/identity';
 
 /**
  * The sign-in of this process. In a job of Azure ML whose compute has a user-assigned identity, `DEFAULT_IDENTITY_CLIENT_ID` names it
  * (https://learn.microsoft.com/azure/machine-learning/how-to-identity-based-service-authentication); `AZURE_CLIENT_ID` names another. Where `AZURE_AUTHORITY_HOST` names another authority than the public cloud's, the public cloud is not asked
  * whether it is one: it may not be reachable from there.
+ *
+ * @param terminal whether a person could answer; default by standard input and output
  */
-export function azureCredential(environment: NodeJS.ProcessEnv = process.env): TokenCredential {
+export function azureCredential(
+  environment: NodeJS.ProcessEnv = process.env,
+  terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY),
+): TokenCredential {
   const identity = environment['AZURE_CLIENT_ID'] || environment['DEFAULT_IDENTITY_CLIENT_ID'];
-  return new DefaultAzureCredential({
-    disableInstanceDiscovery: Boolean(environment['AZURE_AUTHORITY_HOST']),
+  const tenantId = environment['AZURE_TENANT_ID'];
+  const authority = { disableInstanceDiscovery: Boolean(environment['AZURE_AUTHORITY_HOST']) };
+  const usual = new DefaultAzureCredential({
+    ...authority,
     ...(identity ? { managedIdentityClientId: identity } : {}),
   });
+  if (!terminal) return usual;
+  return orBrowser(usual, new InteractiveBrowserCredential({ ...authority, ...(tenantId ? { tenantId } : {}) }));
 }
+
+/**
+ * The browser where the usual ways know nobody; one that knows somebody whom Azure refuses is an error of its own. ChainedTokenCredential
+ * does not do it: it takes what DefaultAzureCredential throws, a chain itself, for such a refusal.
+ */
+function orBrowser(usual: TokenCredential, browser: TokenCredential): TokenCredential {
+  // One window for all who ask at once; those who come later get its account.
+  let last: Promise<AccessToken | null> | undefined;
+  const ask: TokenCredential['getToken'] = (...args) => {
+    if (!last)
+      console.error('Nobody is signed in to Azure (az login). A browser opens: sign in there within two minutes.');
+    const next = (last ?? Promise.resolve(null)).catch(() => null).then(() => browser.getToken(...args));
+    last = next;
+    return next;
+  };
+  return {
+    getToken: async (...args) => {
+      if (last) return ask(...args);
+      try {
+        return await usual.getToken(...args);
+      } catch (error) {
+        if (!(error instanceof Error && NOBODY.has(error.name))) throw error;
+        return ask(...args);
+      }
+    },
+  };
+}
+
+const NOBODY = new Set(['AggregateAuthenticationError', 'CredentialUnavailableError']);

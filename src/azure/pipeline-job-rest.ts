@@ -68,7 +68,7 @@ const node = (step: JobStep, identity: PipelineJob['identity'], part: WorkspaceP
   tags: { [STEP_TAG]: step.id },
   componentId: part('components', step.component.name, step.component.version),
   computeId: part('computes', step.compute),
-  identity: { type: identity === 'managed' ? 'managed' : 'user_identity' },
+  identity: { type: identity === 'managed' ? 'managed_identity' : 'user_identity' },
   resources: {
     instance_count: 1,
     ...(step.instanceType === undefined ? {} : { instance_type: step.instanceType }),

@@ -1,12 +1,12 @@
 /**
  * @file A pipeline job as the YAML that `az ml job create --file pipeline.yaml` takes: one file for the job and one for each component,
  * which the job names by its path. Written from the reference of the CLI (v2): "pipeline job YAML schema" and "command component YAML
- * schema". Pure.
+ * schema"; a step has only the keys that Microsoft's JSON schema knows (docs/azure.md), so no display name and no tags of its own. Pure.
  */
 import { stringify } from 'yaml';
 import { environmentReference } from './environments.ts';
 import type { CommandComponent } from './pipeline-components.ts';
-import { type JobInput, type JobStep, type PipelineJob, STEP_TAG } from './pipeline-job.ts';
+import type { JobInput, JobStep, PipelineJob } from './pipeline-job.ts';
 
 const SCHEMAS = 'https://azuremlschemas.azureedge.net/latest';
 
@@ -33,8 +33,6 @@ const jobBody = ({ displayName, experiment, description, tags, steps, identity }
 
 const nodeBody = (step: JobStep, identity: PipelineJob['identity']) => ({
   type: 'command',
-  display_name: step.id,
-  tags: { [STEP_TAG]: step.id },
   component: `./${componentFile(step.component)}`,
   compute: `azureml:${step.compute}`,
   identity: { type: identity === 'managed' ? 'managed' : 'user_identity' },

@@ -113,7 +113,7 @@ test('each step runs as its compute, or as whoever submits', () => {
   const identities = (job: PipelineJob) => [
     ...new Set(Object.values(nodesOf(job).jobs).map(({ identity }) => (identity as { type: string }).type)),
   ];
-  assert.deepEqual(identities(jobOf()), ['managed']);
+  assert.deepEqual(identities(jobOf()), ['managed_identity']);
   assert.deepEqual(identities(jobOf({}, { identity: 'user' })), ['user_identity']);
 });
 

@@ -3,7 +3,8 @@
  * datastores. Pure; `pipeline-job-yaml.ts` and `pipeline-job-rest.ts` write it down.
  *
  * What Azure ML cannot do is said in `notes`, not left out in silence: a step whose input failed never runs there, so a run does not
- * survive a silo that fails; and steps are not tried again, except where Azure ML takes a node away.
+ * survive a silo that fails; and steps are not tried again, except where Azure ML takes a node away: `retry_settings` belong to parallel
+ * jobs alone, in the YAML and in the API (docs/azure.md).
  */
 import { fail } from '../base/index.ts';
 import type { Graph, Step, StepInput } from '../pipelines/index.ts';

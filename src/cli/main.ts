@@ -7,10 +7,9 @@ import { program } from './program.ts';
 /** What a failed command left open, a connection for instance, may keep the process alive no longer; a service is to be started again. */
 const LINGER_MS = 5000;
 
-// Whoever reads has seen enough (`fedrad run logs | head`).
+// Whoever reads has seen enough (`fedrad run logs | head`). The work goes on: an orchestrator whose log nobody takes any more is still needed.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
-  process.exit();
 });
 
 try {

@@ -173,13 +173,23 @@ async function lockOf(history: RunHistory, runId: string) {
   return fail(`run ${runId}`, 'another fedrad follows it', `fedrad run show ${runId}`);
 }
 
-/** Asks Azure ML to end the run and waits until it has; a job that never arrived there is left to the caller. */
-export async function cancelAzure(home: string, history: RunHistory, runId: string): Promise<void> {
+/**
+ * Asks Azure ML to end the run and waits until it has; a job that never arrived there is left to the caller.
+ *
+ * @param onAccepted called where Azure ML does so
+ */
+export async function cancelAzure(
+  home: string,
+  history: RunHistory,
+  runId: string,
+  onAccepted: () => void,
+): Promise<void> {
   const opened = await openRun(home, history, runId);
   if (!opened) return;
   const { azure, ml, run, options } = opened;
-  if (!(await ml.job(run.job))) return;
+  if (!(await ml.job(run.job))) return onAccepted();
   await ml.cancel(run.job);
+  onAccepted();
   const end = performance.now() + CANCEL_TIMEOUT_MS;
   while (foldRun(history.events(runId)).finishedAt === undefined) {
     if (performance.now() > end) {

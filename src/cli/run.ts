@@ -145,7 +145,12 @@ export function addRunCommands(root: Command): void {
         let problem = onAzure ? await updateFromAzure(home, history, run.id) : undefined;
         let problems = 0;
         await print();
-        while (options.follow && !isOver(await currentStatus(home, history, findRun(history, run.id)))) {
+        // Until the run is over, or its reader has gone.
+        while (
+          options.follow &&
+          process.stdout.errored === null &&
+          !isOver(await currentStatus(home, history, findRun(history, run.id)))
+        ) {
           problems = problem === undefined ? 0 : problems + 1;
           // Signing in again is for the user.
           if (problem && (/sign-in/.test(problem.problem) || problems >= AZURE_PROBLEMS_IN_A_ROW)) throw problem;
@@ -162,16 +167,22 @@ export function addRunCommands(root: Command): void {
     'fedrad run cancel calm_lung_7f3k2q',
   ).action(async (runId: string | undefined, { json }: Options, command: Command) => {
     const { home, history } = await opened(command);
-    const run = findRun(history, runId);
+    const { id } = findRun(history, runId);
+    // It may have ended on Azure since.
+    await updateFromAzure(home, history, id);
+    const run = findRun(history, id);
     const before = await currentStatus(home, history, run);
     if (isOver(before) && before !== 'INTERRUPTED')
       fail(`run ${run.id}`, `it has ended already: ${before}`, 'fedrad run list');
     const { displayName } = await signedInUser(home);
     const at = (): string => new Date().toISOString();
-    history.append(run.id, { type: 'cancel-requested', at: at(), by: displayName });
+    const requested = (): void => void history.append(run.id, { type: 'cancel-requested', at: at(), by: displayName });
     const onAzure = await isAzureRun(home, run.id);
-    if (onAzure) await cancelAzure(home, history, run.id);
-    else await waitUntilFree(history, run.id);
+    if (onAzure) await cancelAzure(home, history, run.id, requested);
+    else {
+      requested();
+      await waitUntilFree(history, run.id);
+    }
     using lock = history.lock(run.id);
     // Whoever ran it has ended it by now, in one way or another; a run that nobody had is ended here.
     if (lock && foldRun(history.events(run.id)).finishedAt === undefined) {

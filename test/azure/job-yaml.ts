@@ -1,7 +1,6 @@
 /**
- * @file What `az ml job create --file` asks of a pipeline job's YAML and of the command components beside it: our own schema, not
- * Microsoft's, whose JSON schemas (azuremlschemas.azureedge.net) could not be had. Written from the reference of the CLI (v2), "pipeline
- * job YAML schema" and "command component YAML schema", and from the schemas of azure-ai-ml 1.x (Azure/azure-sdk-for-python,
+ * @file What `az ml job create --file` asks of a pipeline job's YAML and of the command components beside it: our own schema, beside
+ * Microsoft's, to which published-schema.ts holds the same YAML. Written from the reference of the CLI (v2), "pipeline job YAML schema" and "command component YAML schema", and from the schemas of azure-ai-ml 1.x (Azure/azure-sdk-for-python,
  * `azure/ai/ml/_schema`: pipeline, component, job). Stricter than those: a key that is not here is refused, and what the job names must
  * be there. Only what fedrad writes is in it; it has not been compared with `az`.
  */
@@ -36,8 +35,6 @@ const path = z.string().regex(/^azureml:\/\/datastores\/[^/]+\/paths\/.+$/);
 const inputPath = z.union([path, z.string().regex(/^(?!azureml:).+$/)]);
 const nodeSchema = z.strictObject({
   type: z.literal('command'),
-  display_name: text,
-  tags,
   component: z.string().regex(/^\.\/.+\.yaml$/),
   compute: z.string().regex(/^azureml:[A-Za-z0-9][\w-]*$/),
   identity: z.strictObject({ type: z.enum(['managed', 'user_identity', 'aml_token']) }),

@@ -68,7 +68,24 @@ test('upload-data from Kaggle on Azure: each silo reads the key as its compute, 
     const summary = containerOf(machineLearning, store).getBlobClient('federated_learning/pneumonia/summary.json');
     assert.ok(await summary.exists(), name);
   }
-  for (const text of [stdout, stderr, JSON.stringify([...workspace.components])]) assert.ok(!text.includes(KEY));
+  const jobs = [...workspace.jobs.values()].map(({ body, children }) => ({ body, children }));
+  assert.ok(jobs.length > 0);
+  const tracked = [...machineLearning.tracking!.mlflow.runs.values()];
+  const params = tracked.flatMap(({ params: own, tags }) => [...own, ...tags]);
+  assert.ok(params.length > 0);
+  for (const said of [stdout, stderr, [...workspace.components], jobs, params])
+    assert.ok(!JSON.stringify(said).includes(KEY));
+  let logs = 0;
+  for (const store of [...workspace.datastores.values(), workspace.logs]) {
+    const container = containerOf(machineLearning, store);
+    for await (const { name } of container.listBlobsFlat()) {
+      const content = await container.getBlobClient(name).downloadToBuffer();
+      assert.ok(!content.toString('latin1').includes(KEY), name);
+      if (name.endsWith('std_log.txt')) logs += 1;
+    }
+  }
+  // Of the upload that was refused the first silo's alone.
+  assert.equal(logs, 4);
   for (const entry of await readdir(cli.home, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
     if (entry.isFile()) assert.ok(!(await readFile(path, 'latin1')).includes(KEY), path);

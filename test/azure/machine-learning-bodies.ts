@@ -68,7 +68,7 @@ const nodeSchema = z.strictObject({
   tags: z.record(z.string(), z.string()),
   componentId: z.string(),
   computeId: z.string(),
-  identity: z.strictObject({ type: z.enum(['managed', 'user_identity', 'aml_token']) }),
+  identity: z.strictObject({ type: z.enum(['managed_identity', 'user_identity', 'aml_token']) }),
   distribution: z
     .strictObject({ distribution_type: z.literal('PyTorch'), process_count_per_instance: z.int().positive() })
     .optional(),

@@ -13,6 +13,7 @@ import {
   type ContainerClient,
   StorageSharedKeyCredential,
 } from '@azure/storage-blob';
+import { orAborted } from '../../src/base/index.ts';
 import { program } from '../cli.ts';
 import {
   bindingOf,
@@ -51,6 +52,12 @@ export async function executeJob(state: MachineLearning, workspace: WorkspaceSta
   for (const node of nodes) {
     const own = child(node.name);
     if (failed || job.cancel.signal.aborted) {
+      own.status = 'Canceled';
+      continue;
+    }
+    own.status = 'Queued';
+    if (state.nodes) await orAborted(state.nodes, job.cancel.signal).catch(() => {});
+    if (job.cancel.signal.aborted) {
       own.status = 'Canceled';
       continue;
     }

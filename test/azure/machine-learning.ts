@@ -1,8 +1,7 @@
 /**
  * @file Stand-in for Azure Machine Learning: workspaces, computes, datastores, environments, component versions and jobs of the resource
- * manager (Microsoft.MachineLearningServices, api-version 2022-10-01, as the models of @azure/arm-machinelearning 2.1.1 describe it),
- * and of run history v1.0 the children and details of a run (as the client of azure-ai-ml in Azure/azure-sdk-for-python calls it). Bodies
- * are checked: required fields, enums, names (machine-learning-bodies.ts), and that everything they refer to is there. A job that is
+ * manager (Microsoft.MachineLearningServices, api-version 2022-10-01, as the models of @azure/arm-machinelearning 2.1.1 describe it). Run
+ * history is in run-history.ts. Bodies are checked: required fields, enums, names (machine-learning-bodies.ts), and that everything they refer to is there. A job that is
  * accepted is executed.
  */
 import { z } from 'zod';
@@ -17,6 +16,7 @@ import {
 } from './machine-learning-bodies.ts';
 import { executeJob } from './machine-learning-executor.ts';
 import type { Mlflow } from './mlflow.ts';
+import { runHistory } from './run-history.ts';
 import type { Api, ApiReply, ApiRequest } from './stand-in.ts';
 
 export interface DatastoreState {
@@ -49,6 +49,8 @@ export interface JobState {
   status: string;
   readonly children: ChildState[];
   readonly cancel: AbortController;
+  /** How often somebody has asked whether it is canceled. */
+  cancelLooks: number;
 }
 
 export interface WorkspaceState {
@@ -69,9 +71,13 @@ export interface MachineLearning {
   /** By `/subscriptions/…/workspaces/<name>`. */
   readonly workspaces: Map<string, WorkspaceState>;
   readonly subscriptions: ReadonlySet<string>;
+  /** How often a cancelation is not over yet when it is asked for. */
+  readonly cancelLooks: number;
   readonly azurite: Azurite;
   /** Holds the steps' folders. */
   readonly folder: string;
+  /** Until it resolves the computes have no nodes, and steps are queued. */
+  nodes?: Promise<void>;
   /** What a step's process finds to sign in as its compute. */
   readonly signIn?: (compute: string) => Readonly<Record<string, string>>;
   /** The MLflow of its workspaces; a step finds its own run there, as a job of Azure ML does. */
@@ -82,15 +88,16 @@ export interface MachineLearning {
   };
 }
 
-const ok = (body: unknown, status = 200): ApiReply => ({ status, body });
-const refuse = (status: number, code: string, message: string): ApiReply => ({
+export const ok = (body: unknown, status = 200): ApiReply => ({ status, body });
+export const refuse = (status: number, code: string, message: string): ApiReply => ({
   status,
   body: { error: { code, message } },
 });
+const OVER = new Set(['Completed', 'Failed', 'Canceled']);
 const VERSIONS = new Set(['2022-10-01']);
 const WORKSPACE =
   /^\/subscriptions\/([^/]+)\/resourceGroups\/([^/]+)\/providers\/Microsoft\.MachineLearningServices\/workspaces\/([^/]+)(\/.*)?$/;
-const SIZES = /^\/subscriptions\/[^/]+\/providers\/Microsoft\.MachineLearningServices\/locations\/([^/]+)\/vmSizes$/;
+const SIZES = /^\/subscriptions\/([^/]+)\/providers\/Microsoft\.MachineLearningServices\/locations\/([^/]+)\/vmSizes$/;
 /** GPUs of the sizes that tests use, and the one region that has it where not all have. */
 const VM_SIZES = [
   { name: 'Standard_DS3_v2', gpus: 0 },
@@ -103,18 +110,19 @@ const VM_SIZES = [
 /** The API over these workspaces. */
 export function machineLearningApi(state: MachineLearning): Api {
   return async (request) => {
-    if (request.path.startsWith('/history/v1.0/')) return history(state, request);
-    const [, location] = SIZES.exec(request.path) ?? [];
-    if (location !== undefined)
-      return ok({
-        value: VM_SIZES.flatMap(({ only, ...size }) => (only === undefined || only === location ? [size] : [])),
-      });
-    const [, subscription, , workspaceName, rest = ''] = WORKSPACE.exec(request.path) ?? [];
+    if (request.path.startsWith('/history/v1.0/')) return runHistory(state.workspaces, request);
+    const [, sizesOf, location] = SIZES.exec(request.path) ?? [];
+    const [, workspaceSubscription, , workspaceName, rest = ''] = WORKSPACE.exec(request.path) ?? [];
+    const subscription = sizesOf ?? workspaceSubscription;
     if (subscription === undefined) return undefined;
     if (!VERSIONS.has(request.query.get('api-version') ?? ''))
       return refuse(400, 'InvalidApiVersionParameter', `the api-version is ${request.query.get('api-version')}`);
     if (!state.subscriptions.has(subscription))
       return refuse(404, 'SubscriptionNotFound', `The subscription '${subscription}' could not be found.`);
+    if (sizesOf !== undefined)
+      return ok({
+        value: VM_SIZES.flatMap(({ only, ...size }) => (only === undefined || only === location ? [size] : [])),
+      });
     const id = request.path.slice(0, request.path.length - rest.length);
     const workspace = state.workspaces.get(id);
     if (!workspace) return refuse(404, 'ResourceNotFound', `The workspace '${workspaceName}' was not found.`);
@@ -139,7 +147,7 @@ async function part(
   id: string,
   workspace: WorkspaceState,
   rest: string,
-  { method, path, body }: ApiRequest,
+  { method, path, body, headers }: ApiRequest,
 ): Promise<ApiReply> {
   const [, kind = '', first, second, third] = rest.split('/');
   const gone = refuse(404, 'ResourceNotFound', `${kind} ${first} was not found.`);
@@ -191,6 +199,15 @@ async function part(
     }
     case 'GET jobs': {
       const job = workspace.jobs.get(first ?? '');
+      if (job && second === 'canceled') {
+        job.cancelLooks += 1;
+        if (job.cancelLooks <= state.cancelLooks)
+          return {
+            status: 202,
+            headers: { location: `https://${headers.host}${path}?api-version=2022-10-01`, 'retry-after': '1' },
+          };
+        return { status: 200 };
+      }
       return job ? ok(jobReply(path, job)) : gone;
     }
     case 'PUT jobs': {
@@ -208,6 +225,7 @@ async function part(
         status: 'NotStarted',
         children: [],
         cancel: new AbortController(),
+        cancelLooks: 0,
       };
       workspace.jobs.set(first!, job);
       void executeJob(state, workspace, job);
@@ -216,8 +234,15 @@ async function part(
     case 'POST jobs': {
       const job = workspace.jobs.get(first ?? '');
       if (!job || second !== 'cancel') return gone;
+      if (OVER.has(job.status)) return refuse(400, 'UserError', `job ${first} has ended: ${job.status}`);
       job.cancel.abort();
-      return { status: 200, body: undefined };
+      return {
+        status: 202,
+        headers: {
+          location: `https://${headers.host}${path.replace(/\/cancel$/, '/canceled')}?api-version=2022-10-01`,
+          'retry-after': '1',
+        },
+      };
     }
     default:
       return refuse(405, 'MethodNotAllowed', `${method} ${kind}`);
@@ -334,33 +359,4 @@ function inputProblem(
         ? input.value.trim() !== '' && Number.isFinite(Number(input.value))
         : type !== 'boolean' || /^(true|false)$/.test(input.value);
   return fits ? undefined : `"${input.value}" is no ${type}`;
-}
-
-/** `GET /history/v1.0/…/workspaces/<name>/runs/<run>/(children|details)` */
-function history(state: MachineLearning, { method, path }: ApiRequest): ApiReply | undefined {
-  const [, id = '', run = '', what] = /^\/history\/v1\.0(.*)\/runs\/([^/]+)\/(children|details)$/.exec(path) ?? [];
-  if (what === undefined || method !== 'GET') return undefined;
-  const jobs = [...(state.workspaces.get(id)?.jobs.values() ?? [])];
-  if (what === 'children') {
-    const job = jobs.find((each) => each.name === run);
-    if (!job) return refuse(404, 'UserError', `run ${run} was not found`);
-    return ok({ value: job.children.map((child) => childReply(job, child)) });
-  }
-  const child = jobs.flatMap(({ children }) => children).find(({ runId }) => runId === run);
-  if (!child) return refuse(404, 'UserError', `run ${run} was not found`);
-  return ok({ runId: run, logFiles: child.logFiles ?? {} });
-}
-
-function childReply({ name: parentRunId, body }: JobState, child: ChildState) {
-  const { display_name: displayName, tags } = body.properties.jobs[child.node]!;
-  return {
-    runId: child.runId,
-    parentRunId,
-    displayName,
-    tags,
-    status: child.status,
-    startTimeUtc: child.startedAt ?? null,
-    endTimeUtc: child.endedAt ?? null,
-    error: child.error === undefined ? null : { error: { code: 'UserError', message: child.error } },
-  };
 }

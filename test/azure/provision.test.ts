@@ -250,7 +250,7 @@ test('what Azure refuses is shown resource by resource, each with what to do; th
   assert.match(moved.all, /InvalidResourceLocation: .*\n.*it exists in another region/);
 });
 
-test('a wrong subscription, an expired sign-in and bad options are one line each', async (context) => {
+test('a wrong subscription, a secret that is no longer valid and bad options are one line each', async (context) => {
   const { cli } = await openAzure(context);
   const other = PROVISION.map((each) => (each === SUBSCRIPTION ? SUBSCRIPTION.replaceAll('4', '5') : each));
   assert.match(await cli.fails(...other), /Azure knows no such subscription.*az account list/);
@@ -260,6 +260,31 @@ test('a wrong subscription, an expired sign-in and bad options are one line each
   assert.match(await cli.fails('provision', '--what-if'), /--what-if: .*--target azure/);
   const expired = await openAzure(context, { AZURE_CLIENT_SECRET: 'old' });
   assert.match(await expired.cli.fails(...PROVISION), /the sign-in to Azure is missing or has expired \(az login/);
+});
+
+test('a sign-in that expires meanwhile ends the looking; the next run follows the deployment', async (context) => {
+  const azure = await openAzure(context);
+  const { standIn, subscription, cli } = azure;
+  standIn.faults.push({ match: /^GET .*\/deployments\/fedrad-fldemo\/operations$/, status: 401, times: 1 });
+  const expired = await failing(azure);
+  assert.match(
+    expired.last,
+    /sign-in to Azure is missing or has expired; deployment fedrad-fldemo goes on at Azure \(az login; then run the same command again/,
+  );
+  assert.doesNotMatch(expired.all, /note: .*sign-in/);
+  assert.equal(subscription.groups.get('rg-fldemo')!.deployments.get('fedrad-fldemo')!.state, 'Running');
+  const { code, stderr } = await cli.run(PROVISION);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /note: deployment fedrad-fldemo of an earlier run goes on[\s\S]*\(34\/34\)/);
+});
+
+test('tokens that run out meanwhile are renewed, and nobody is told', async (context) => {
+  const { cli, standIn } = await openAzure(context);
+  standIn.tokenSeconds = 2;
+  const { code, stderr } = await cli.run(PROVISION);
+  assert.equal(code, 0, stderr);
+  assert.doesNotMatch(stderr, /sign-in/);
+  assert.ok(standIn.tokens.count > 1, String(standIn.tokens.count));
 });
 
 test('--offline writes what would be sent, and asks Azure nothing', async (context) => {

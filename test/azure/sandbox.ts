@@ -88,9 +88,10 @@ export async function openSandbox(
     blob: Object.fromEntries(accounts.map((account) => [account, azurite.blobUrl(account)])),
     vault: { [vault.name]: vault.url },
   };
-  const machineLearning = {
+  const machineLearning: MachineLearning & Required<Pick<MachineLearning, 'tracking'>> = {
     workspaces: new Map([[id, workspace]]),
     subscriptions: new Set([vault.subscription]),
+    cancelLooks: 2,
     azurite,
     folder,
     signIn: (compute) => ({
@@ -107,7 +108,7 @@ export async function openSandbox(
         NODE_EXTRA_CA_CERTS: standIn.environment['NODE_EXTRA_CA_CERTS']!,
       },
     },
-  } satisfies MachineLearning;
+  };
   for (const place of places) await containerOf(machineLearning, place).create();
   apis.push(machineLearningApi(machineLearning), mlflowApi(machineLearning.tracking.mlflow, `/mlflow/v1.0${id}`));
   apis.push(keyVaultApi([vault], () => standIn.url));

@@ -1,6 +1,6 @@
 /**
  * @file The core of a stand-in for Azure: an HTTPS server on loopback that signs clients in (the OAuth 2.0 client credentials grant, as
- * Microsoft Entra's v2.0 endpoints answer it), checks the token of every call, hands it to one of its APIs, and fails on request. It is
+ * Microsoft Entra's v2.0 endpoints answer it; of people: authorization-code.ts), checks the token of every call, hands it to one of its APIs, and fails on request. It is
  * not Azure: it does what the published descriptions say, and nobody has compared it with the service.
  */
 
@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { newAuthority, newServerCertificate } from '../../src/messaging/certificates.ts';
 import type { Cleanup } from '../hospitals/tool.ts';
+import { authorizationCodes } from './authorization-code.ts';
 
 export interface Caller {
   readonly objectId: string;
@@ -58,6 +59,10 @@ export interface StandIn {
   readonly faults: Fault[];
   /** Method and path of every call that an API answered. */
   readonly calls: string[];
+  /** How long a token lives that is given now, in seconds. */
+  tokenSeconds: number;
+  /** How many tokens an application got. */
+  readonly tokens: { count: number };
   /** Another host and port where it listens. */
   anotherUrl(): Promise<string>;
   /** A certificate and key that clients trust, for servers beside this one. */
@@ -69,6 +74,7 @@ export interface StandIn {
 export const TENANT = '11111111-1111-1111-1111-111111111111';
 export const CALLER: Caller = { objectId: '22222222-2222-2222-2222-222222222222', kind: 'servicePrincipal' };
 const SECRET = 'stand-in-secret';
+const RUN_HISTORY_AUDIENCE = 'https://ml.azure.com';
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 /** Starts it; it ends with the test. */
@@ -86,6 +92,8 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
   setDefaultCACertificates([...getCACertificates('default'), authority.certificate]);
   const faults: Fault[] = [];
   const calls: string[] = [];
+  const tokens = { count: 0 };
+  let tokenSeconds = 3600;
   const listen = async (): Promise<string> => {
     const https = createServer({ cert: server.certificate, key: server.key }, (request, response) => {
       answer(request)
@@ -99,11 +107,23 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
   };
   const url = await listen();
 
+  const applicationToken = (form: URLSearchParams): ApiReply => {
+    tokens.count += 1;
+    return token(form, tokenSeconds);
+  };
+  const people = authorizationCodes({ oid: CALLER.objectId, tid: TENANT, iss: `${url}/${TENANT}/v2.0` }, (scope) =>
+    accessToken(audienceOf(scope)),
+  );
+
   async function answer(request: IncomingMessage): Promise<ApiReply> {
     const { pathname: path, searchParams: query } = new URL(request.url ?? '/', url);
     const text = await bodyOf(request);
     if (path.endsWith('/.well-known/openid-configuration')) return reply(200, openIdConfiguration());
-    if (path.endsWith('/oauth2/v2.0/token')) return token(new URLSearchParams(text));
+    if (path.endsWith('/oauth2/v2.0/authorize')) return people.authorize(query);
+    if (path.endsWith('/oauth2/v2.0/token')) {
+      const form = new URLSearchParams(text);
+      return form.get('grant_type') === 'authorization_code' ? people.redeem(form) : applicationToken(form);
+    }
     const method = request.method ?? 'GET';
     const { headers } = request;
     calls.push(`${method} ${path}`);
@@ -131,6 +151,14 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
       const own = apis.map((api) => api.unsigned?.({ method, path, headers, body })).find((each) => each !== undefined);
       return own ?? reply(401, { error: { code: problem, message: 'The access token is not accepted.' } });
     }
+    const audience = expectedAudience(path);
+    if (audience !== undefined && claims.aud !== audience)
+      return reply(401, {
+        error: {
+          code: 'InvalidAuthenticationTokenAudience',
+          message: `The access token has been obtained for wrong audience or resource '${claims.aud}'. It should exactly match with one of the allowed audiences '${audience}'.`,
+        },
+      });
     const caller = { objectId: claims.oid, kind: CALLER.kind };
     for (const api of apis) {
       const answered = await api({ ...call, body, caller, audience: claims.aud });
@@ -138,6 +166,12 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
     }
     return reply(404, { error: { code: 'NotFound', message: `${method} ${path} is not in the stand-in` } });
   }
+
+  /** What a token must be for; undefined: the API looks itself, as Key Vault's and storage do. */
+  const expectedAudience = (path: string): string | undefined => {
+    if (/^\/+subscriptions\//.test(path)) return url;
+    return path.startsWith('/history/') ? RUN_HISTORY_AUDIENCE : undefined;
+  };
 
   const openIdConfiguration = () => ({
     issuer: `${url}/${TENANT}/v2.0`,
@@ -150,6 +184,13 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
     url,
     faults,
     calls,
+    get tokenSeconds() {
+      return tokenSeconds;
+    },
+    set tokenSeconds(seconds) {
+      tokenSeconds = seconds;
+    },
+    tokens,
     anotherUrl: listen,
     certificate: { cert: files.cert, key: files.key },
     environment: {
@@ -165,8 +206,10 @@ export async function startStandIn(context: Cleanup, apis: readonly Api[] = []):
 
 const reply = (status: number, body: unknown): ApiReply => ({ status, body });
 
+const audienceOf = (scope: string): string => scope.replace(/\/?\/\.default.*$/, '');
+
 /** The audience is the scope's resource; storage checks it, and that the issuer looks like Microsoft's. */
-function token(form: URLSearchParams): ApiReply {
+function token(form: URLSearchParams, seconds: number): ApiReply {
   if (form.get('client_secret') !== SECRET) {
     return reply(401, {
       error: 'invalid_client',
@@ -174,19 +217,19 @@ function token(form: URLSearchParams): ApiReply {
       error_codes: [7000222],
     });
   }
-  const jwt = accessToken((form.get('scope') ?? '').replace(/\/?\/\.default.*$/, ''));
-  return reply(200, { token_type: 'Bearer', expires_in: 3600, ext_expires_in: 3600, access_token: jwt });
+  const jwt = accessToken(audienceOf(form.get('scope') ?? ''), CALLER.objectId, seconds);
+  return reply(200, { token_type: 'Bearer', expires_in: seconds, ext_expires_in: seconds, access_token: jwt });
 }
 
-/** A token for an hour, of the service principal that signs in or of another identity. */
-export function accessToken(audience: string, objectId = CALLER.objectId): string {
+/** A token, for an hour by default, of the service principal that signs in or of another identity. */
+export function accessToken(audience: string, objectId = CALLER.objectId, seconds = 3600): string {
   const now = Math.floor(Date.now() / 1000);
   const claims = {
     aud: audience,
     iss: `https://sts.windows.net/${TENANT}/`,
     iat: now,
     nbf: now - 60,
-    exp: now + 3600,
+    exp: now + seconds,
     oid: objectId,
     tid: TENANT,
     app_displayname: 'stand-in',

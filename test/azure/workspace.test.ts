@@ -15,7 +15,12 @@ import { accessToken } from './stand-in.ts';
 
 const open = ({ standIn }: Sandbox) =>
   openAzureMl({
-    credential: { getToken: async () => ({ token: accessToken('any'), expiresOnTimestamp: Date.now() + 3_600_000 }) },
+    credential: {
+      getToken: async (scopes) => {
+        const token = accessToken(String(scopes).replace(/\/\.default$/, ''));
+        return { token, expiresOnTimestamp: Date.now() + 3_600_000 };
+      },
+    },
     address: { subscriptionId: SUBSCRIPTION, resourceGroup: 'rg-fldemo', workspaceName: 'aml-fldemo' },
     resourceManager: standIn.url,
   });

@@ -126,7 +126,7 @@ async function follow(manager: Manager, deployment: string, total: number, optio
       if (signal.aborted && !(error instanceof Over)) return goesOn();
       const again = error instanceof FedradError && !(error instanceof Over) && !/sign-in/.test(error.problem);
       failures += 1;
-      if (!again || failures >= PROBLEMS_IN_A_ROW) throw error;
+      if (!again || failures >= PROBLEMS_IN_A_ROW) throw goingOn(error, deployment);
       onEvent({ kind: 'patience', error });
     }
     if (performance.now() > end)
@@ -135,6 +135,17 @@ async function follow(manager: Manager, deployment: string, total: number, optio
     if (signal.aborted) return goesOn();
     pauseMs = Math.min(lookMs, pauseMs * 1.3);
   }
+}
+
+/** Only the looking has ended, unless the deployment is over or it is a defect. */
+function goingOn(error: unknown, deployment: string): unknown {
+  if (!(error instanceof FedradError) || error instanceof Over) return error;
+  return new FedradError({
+    where: error.where,
+    problem: `${error.problem}; deployment ${deployment} goes on at Azure`,
+    remedy: `${error.remedy ?? 'mend it'}; then run the same command again to follow it`,
+    cause: error,
+  });
 }
 
 /** The deployment itself is over; asking again would say the same. */

@@ -76,10 +76,12 @@ async function execute(options: NatsBackendOptions, runId: string, graph: Graph,
       ...{ runId, graph, workspace, federation, nc, objects, agents, ends, local, work, now },
       signal: hooks.signal,
     });
+    open.push(executor);
     const outcome = await runGraph(
       { history, runId, graph, ...(kernels === undefined ? {} : { kernels }), now, ...hooks },
       suspendFailing(executor, { graph, federation, events: () => history.events(runId), onProblem }),
     );
+    await executor.close();
     if (outcome.status !== 'INTERRUPTED') await closeRun(options, runId, silos, outcome.status);
     return outcome;
   } finally {

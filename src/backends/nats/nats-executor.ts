@@ -22,6 +22,7 @@ import {
   updatesBucket,
   WORK_STREAM,
   type Work,
+  workConsumer,
   workSubject,
 } from '../../messaging/index.ts';
 import type { Graph, Step } from '../../pipelines/index.ts';
@@ -57,7 +58,12 @@ const LOOK_MS = 1_000;
 const RESEND_MS = 30_000;
 const DEFAULT_DEADLINE_SECONDS = 24 * 3600;
 
-export function natsExecutor(options: NatsExecutorOptions): Executor {
+/** An executor that sends to hospitals; closed, nothing of it is on its way any more. */
+export type NatsExecutor = Executor & { close(): Promise<void> };
+
+export function natsExecutor(given: NatsExecutorOptions): NatsExecutor {
+  const closing = new AbortController();
+  const options = { ...given, signal: AbortSignal.any([given.signal, closing.signal]) };
   const { local, workspace } = options;
   const isHere = (compute: string): boolean => workspace.computes.get(compute)?.role === 'orchestrator';
   const sent = new Map<string, Promise<void>>();
@@ -80,6 +86,11 @@ export function natsExecutor(options: NatsExecutorOptions): Executor {
         : runAtHospital({ ...options, withdraw }, attempt, sent, begunAt),
     // What a hospital keeps only its agent can see: it says so when a step needs it.
     isIntact: async (output) => (isOwn(workspace, output.path) ? local.isIntact(output) : true),
+    // A model that still goes out when its run is closed would leave pieces behind that look like a whole one.
+    close: async () => {
+      closing.abort();
+      await Promise.allSettled(sent.values());
+    },
   };
 }
 
@@ -257,7 +268,7 @@ async function watch(
     else lostSince = Math.min(lostSince, at);
     if (at - lostSince < RESEND_MS) continue;
     lostSince = Number.POSITIVE_INFINITY;
-    if (await isQueued(nc, workSubject(compute, runId), sequences)) continue;
+    if (await isQueued(nc, { compute, run: runId }, sequences)) continue;
     await send(sendings++);
   }
 }
@@ -297,13 +308,16 @@ function pause(signal: AbortSignal): Promise<void> {
 }
 
 /** Whether one of these messages is still queued, or given out and not done; unknown counts as queued. */
-async function isQueued(nc: NatsConnection, subject: string, sequences: readonly number[]): Promise<boolean> {
+async function isQueued(nc: NatsConnection, work: { compute: string; run: string }, sequences: readonly number[]) {
   try {
-    const { streams } = await jetstreamManager(nc);
+    const { streams, consumers } = await jetstreamManager(nc);
+    const { delivered, num_ack_pending: pending } = await consumers.info(WORK_STREAM, workConsumer(work.compute));
     for (const seq of sequences) {
       const message = await streams.getMessage(WORK_STREAM, { seq });
       // A stream that was lost and made anew counts from 1 again.
-      if (message?.subject === subject) return true;
+      if (message?.subject !== workSubject(work.compute, work.run)) continue;
+      // What the hospital's consumer has passed, and waits for no answer of, lies there and is never given out.
+      if (seq > delivered.stream_seq || pending > 0) return true;
     }
     return false;
   } catch {
