@@ -30,6 +30,9 @@ export const workspaceName = ({
   ...(subscriptionId === undefined ? {} : { subscriptionId }),
 });
 
+/** Azure's ids of subscriptions are UUIDs; a workspace of this home may record any words. */
+export const isSubscriptionId = (text: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+
 /** Reads an integer option in a range. */
 export const integerOption =
   (low: number, high: number) =>

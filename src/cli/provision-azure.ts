@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../base/index.ts';
 import { printJson, table } from './context.ts';
-import type { NamedWorkspace } from './options.ts';
+import { isSubscriptionId, type NamedWorkspace } from './options.ts';
 import { packageVersion } from './package-version.ts';
 import { writeWhole } from './write-whole.ts';
 
@@ -41,7 +41,6 @@ export function refuseAzureOptions(options: AzureProvisionOptions): void {
   if (given) fail(given[1], 'a workspace on this machine has no such thing', 'add --target azure');
 }
 
-const SUBSCRIPTION = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const GROUP = /^(?!.*\.$)[\w().-]{1,90}$/;
 
 /** The exit code. */
@@ -76,7 +75,7 @@ export async function provisionOnAzure(options: AzureProvisionOptions): Promise<
     return 0;
   }
   const { resourceGroup = '', subscriptionId = process.env['AZURE_SUBSCRIPTION_ID'] ?? '' } = options;
-  if (!SUBSCRIPTION.test(subscriptionId))
+  if (!isSubscriptionId(subscriptionId))
     fail(
       '--subscription_id',
       `expected the id of a subscription, got "${subscriptionId}"`,

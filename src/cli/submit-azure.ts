@@ -18,6 +18,7 @@ import { openRunHistory, type WorkspaceName } from '../workspace/index.ts';
 import { printJson } from './context.ts';
 import { createRun } from './create-run.ts';
 import { tellOutcome } from './execute.ts';
+import { isSubscriptionId } from './options.ts';
 import { packageVersion } from './package-version.ts';
 import { makeReport } from './report.ts';
 import { followAzure } from './run-azure.ts';
@@ -42,12 +43,9 @@ export interface AzureSubmission {
   readonly places: ConfigPlaces;
 }
 
-/** Subscription ids are UUIDs; a local workspace may record any words. */
-const SUBSCRIPTION = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 /** Whether the workspace is named in full, as only one on Azure needs to be. */
 export const namesAzure = ({ workspaceName, resourceGroup, subscriptionId }: WorkspaceName): boolean =>
-  workspaceName !== undefined && resourceGroup !== undefined && SUBSCRIPTION.test(subscriptionId ?? '');
+  workspaceName !== undefined && resourceGroup !== undefined && isSubscriptionId(subscriptionId ?? '');
 
 /** The computes and datastores of a config, with their places in it. */
 export function placesOf(config: PneumoniaConfig | UploadConfig, file: string): ConfigPlaces {

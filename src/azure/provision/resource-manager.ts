@@ -9,7 +9,7 @@ import { DeploymentsClient } from '@azure/arm-resourcesdeployments';
 import type { TokenCredential } from '@azure/identity';
 import { z } from 'zod';
 import { FedradError, fail, orAborted } from '../../base/index.ts';
-import { explainAzure } from '../errors.ts';
+import { explainAzure, explained, statusOf } from '../errors.ts';
 import type { ArmTemplate } from './arm-json.ts';
 import type { AzureError, Place } from './remedies.ts';
 
@@ -27,7 +27,6 @@ export interface ManagerOptions extends Place {
 export interface ResourceOperation {
   readonly id: string;
   readonly type: string;
-  readonly name: string;
   readonly state: string;
   readonly error?: AzureError;
 }
@@ -218,7 +217,6 @@ export function openManager(options: ManagerOptions): Manager {
           found.push({
             id: target.id,
             type: target.resourceType ?? '',
-            name: target.resourceName ?? '',
             state: provisioningState ?? '',
             ...(statusMessage?.error ? { error: statusMessage.error } : {}),
           });
@@ -228,9 +226,6 @@ export function openManager(options: ManagerOptions): Manager {
       }),
   };
 }
-
-const statusOf = (error: unknown): number | undefined =>
-  typeof error === 'object' && error !== null && 'statusCode' in error ? Number(error.statusCode) : undefined;
 
 /** The error in Azure's answer; where the client did not keep it, what it made of it. */
 function answerIn(error: unknown): AzureError | undefined {
@@ -251,11 +246,3 @@ const refusal = (error: unknown): AzureError | undefined =>
 const raise = (where: string, error: unknown): never => {
   throw explainAzure(where, error);
 };
-
-async function explained<T>(where: string, action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (error) {
-    throw explainAzure(where, error);
-  }
-}
