@@ -102,15 +102,21 @@ test('an empty resource group, the commands of the page, and a report', { skip: 
   const { evidence } = JSON.parse(await cli.ok('run', 'report', '--json')) as { evidence: { best: string } };
   assert.ok(evidence.best);
 
-  // A silo's compute that would read another's images is refused them.
-  await cli.write('config.yaml', TINY.replace('[silo1-01]', '[silo0-01]'));
-  const refused = await cli.run(['submit', 'pneumonia', '--config', 'config.yaml', ...ON_AZURE]);
+  // A silo that would read another's images is refused them: by the config, and where the config is wrong about a compute, by its roles.
+  const [before, after] = TINY.split('name: silo1') as [string, string];
+  const own = 'azureml://datastores/datastore_silo1/';
+  await cli.write('config.yaml', `${before}name: silo1${after.replace(own, own.replace('silo1', 'silo0'))}`);
+  const submit = ['submit', 'pneumonia', '--config', 'config.yaml', ...ON_AZURE];
+  assert.match(await cli.fails(...submit), /silos\[1\]\.silo_data\.path: it lies in datastore_silo0/);
+  const swapped: Record<string, string> = { 'silo1-01': 'silo2-01', 'silo2-01': 'silo1-01' };
+  await cli.write(
+    'config.yaml',
+    TINY.replaceAll(/silo[12]-01/g, (compute) => swapped[compute]!),
+  );
+  const refused = await cli.run(submit);
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /FAILED: silo1_preparation: the compute may not use datastore_silo1/);
-  assert.match(
-    refused.stderr,
-    /; once mended: fedrad submit pneumonia --workspace_name aml-flfedrad --resource_group rg-fldemo /,
-  );
+  assert.match(refused.stderr, /; once mended: fedrad submit pneumonia --workspace_name aml-flfedrad /);
 
   // A second run changes nothing, and the policy that was added stays.
   const made = structuredClone(group.resources);
