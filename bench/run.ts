@@ -5,21 +5,20 @@
  * ratio are null where the peer is not installed. --tiny runs a few seconds' worth, to see that a bench still works. --docs
  * also writes the results to docs/performance.md; the sections of benches that were not chosen stay as they are.
  */
+import { buildTestPackage } from '../scripts/test-package.ts';
 import { messageOf } from '../src/base/index.ts';
-import { benchCost } from './cost.ts';
-import { benchOverhead } from './overhead.ts';
 import { type Row, writePage } from './performance-page.ts';
 import type { Bench, BenchResult } from './result.ts';
-import { benchRoofline } from './roofline.ts';
-import { benchRound } from './round.ts';
-import { benchTrain } from './train.ts';
 
-const BENCHES: Readonly<Record<string, Bench>> = {
-  train: benchTrain,
-  roofline: benchRoofline,
-  cost: benchCost,
-  round: benchRound,
-  overhead: benchOverhead,
+// What runs fedrad runs the package as it is published.
+process.env['FEDRAD_TEST_PACKAGE'] = buildTestPackage();
+
+const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+  train: async () => (await import('./train.ts')).benchTrain,
+  roofline: async () => (await import('./roofline.ts')).benchRoofline,
+  cost: async () => (await import('./cost.ts')).benchCost,
+  round: async () => (await import('./round.ts')).benchRound,
+  overhead: async () => (await import('./overhead.ts')).benchOverhead,
 };
 
 function rowOf(bench: string, { case: name, ours, peer, peerName, unit }: BenchResult): Row {
@@ -40,7 +39,7 @@ try {
     const bench = BENCHES[name];
     if (bench === undefined) throw new Error(`no bench "${name}"; there are: ${Object.keys(BENCHES).join(', ')}`);
     const options = { tiny: flags.includes('--tiny'), note: (text: string) => void process.stderr.write(`${text}\n`) };
-    for await (const result of bench(options)) {
+    for await (const result of (await bench())(options)) {
       const row = rowOf(name, result);
       rows.push(row);
       console.log(flags.includes('--json') ? JSON.stringify(row) : sentence(row));

@@ -15,7 +15,7 @@ import { program } from '../src/cli/program.ts';
 const root = join(import.meta.dirname, '..');
 const deploy = join(root, 'deploy');
 const read = (path: string): string => readFileSync(join(deploy, path), 'utf8');
-const fedrad = program();
+const fedrad = await program();
 
 // biome-ignore lint/suspicious/noExplicitAny: manifests have as many shapes as kinds; every test says what it looks for.
 type Manifest = any;

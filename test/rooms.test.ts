@@ -16,6 +16,7 @@ const ROOMS = [
   'pipelines',
   'messaging',
   'backends',
+  'across',
   'agent',
   'azure',
   'cli',

@@ -108,7 +108,7 @@ function helps(command: Command): (readonly [string, string])[] {
 }
 
 test('every command has help with an example', async (context) => {
-  const all = helps(commands());
+  const all = helps(await commands());
   assert.ok(all.length >= 27 && all.some(([name]) => name === 'fedrad keyvault secret set'));
   for (const [name, help] of all) assert.match(help, /Example:\n {2}fedrad/, name);
   const cli = await openCli(context);

@@ -8,7 +8,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { FedradError, fail } from '../base/index.ts';
-import { stepMessageSchema } from '../components/index.ts';
+import { messageIn, openStepLog } from '../components/index.ts';
 import type { Graph } from '../pipelines/index.ts';
 import {
   codeOf,
@@ -179,9 +179,14 @@ const failureOf = ({ error, status }: ChildRun): string => error ?? `Azure ML sa
 const timeOf = (text: string | undefined, now: () => Date): string =>
   (text === undefined || Number.isNaN(Date.parse(text)) ? now() : new Date(text)).toISOString();
 
-async function writeLog(folder: string, step: string, text: string): Promise<void> {
+async function writeLog(folder: string, step: string, log: string): Promise<void> {
   await mkdir(folder, { recursive: true });
-  await writeFileAtomic(join(folder, `${step}.log`), text);
+  const wordsOf = openStepLog();
+  const lines = log.split('\n').flatMap((line) => {
+    const message = messageIn(line.trimEnd());
+    return (message ? wordsOf(message) : line) ?? [];
+  });
+  await writeFileAtomic(join(folder, `${step}.log`), lines.join('\n'));
 }
 
 /** What a step said in JSON lines among what else is in its log. */
@@ -190,22 +195,11 @@ function readLog(log: string) {
   let cpuSeconds = 0;
   const lines = log.split('\n').map((line) => line.trimEnd());
   for (const line of lines) {
-    if (!line.startsWith('{"type":')) continue;
-    const message = stepMessageSchema.safeParse(jsonOf(line));
-    if (!message.success) continue;
-    if (message.data.type === 'usage') cpuSeconds = message.data.cpuSeconds;
-    if (message.data.type !== 'metric') continue;
-    const { name, value, iteration } = message.data;
+    const message = messageIn(line);
+    if (message?.type === 'usage') cpuSeconds = message.cpuSeconds;
+    if (message?.type !== 'metric') continue;
+    const { name, value, iteration } = message;
     metrics.push({ name, value, ...(iteration === undefined ? {} : { iteration }) });
   }
   return { metrics, cpuSeconds, tail: lines.filter((line) => line !== '').slice(-LOG_TAIL_LINES) };
-}
-
-/** undefined for a line that was cut. */
-function jsonOf(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
 }

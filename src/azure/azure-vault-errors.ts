@@ -56,7 +56,7 @@ export function explainVault({ vault, url, notHere, call, body }: Asked, error: 
   if (status === 404 && call.secret !== undefined)
     return told(
       `no secret "${call.secret}"`,
-      `fedrad keyvault secret set --name ${call.secret} --vault-name ${vault} --target azure`,
+      `fedrad keyvault secret list --vault-name ${vault} --target azure; fedrad keyvault secret set --name ${call.secret}`,
     );
   if (status === 409 && /^ObjectIs(DeletedButRecoverable|BeingDeleted)$/.test(inner))
     return told(

@@ -4,7 +4,7 @@
  * replaced; those it has on keys, certificates and storage stay, and so does everybody else's policy. A vault with roles (RBAC) has no
  * policies; it is recognised, and left as it is.
  */
-import { type AccessPolicyEntry, KeyVaultManagementClient, type Vault } from '@azure/arm-keyvault';
+import type { AccessPolicyEntry, Vault } from '@azure/arm-keyvault';
 import type { TokenCredential } from '@azure/identity';
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
@@ -48,6 +48,7 @@ export async function setAzurePolicy(options: AzurePolicyOptions): Promise<Azure
     fail(where, `expected the id of a subscription, got ${JSON.stringify(subscriptionId)}`, 'az account list');
   const permissions = checked(options.secretPermissions, where);
   const endpoint = resourceManager.replace(/\/$/, '');
+  const { KeyVaultManagementClient } = await import('@azure/arm-keyvault');
   const { vaults } = new KeyVaultManagementClient(credential, subscriptionId, {
     endpoint,
     credentials: { scopes: [`${endpoint}/.default`] },

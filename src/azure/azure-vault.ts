@@ -4,7 +4,7 @@
  * deadline beside that. It never purges and never recovers; who may do what is azure-vault-policy.ts.
  */
 import type { TokenCredential } from '@azure/identity';
-import { SecretClient } from '@azure/keyvault-secrets';
+import type { SecretClient } from '@azure/keyvault-secrets';
 import { fail } from '../base/index.ts';
 import {
   checkSecretName,
@@ -34,7 +34,13 @@ const MAX_SECRETS = 10_000;
  * Asks Azure nothing yet. A list is without the secrets that Azure keeps for certificates; what is deleted the vault keeps for the days of its
  * soft delete, and until then the name is not free.
  */
-export function openAzureVault({ name: vault, address, credential, notHere = '' }: AzureVaultOptions): OpenVault {
+export async function openAzureVault({
+  name: vault,
+  address,
+  credential,
+  notHere = '',
+}: AzureVaultOptions): Promise<OpenVault> {
+  const { SecretClient } = await import('@azure/keyvault-secrets');
   const client = new SecretClient(address.url, credential, {
     retryOptions: RETRY,
     // Everywhere else the challenge must be of the vault's own domain: a stranger's host gets no token.

@@ -5,13 +5,12 @@
  * Microsoft's client tries again where Azure says 429 or 5xx and honours Retry-After; each call has a deadline beside that. Nothing here
  * writes into a datastore.
  */
-import {
-  type AmlCompute,
-  type AzureBlobDatastore,
-  AzureMachineLearningWorkspaces,
-  type ComponentVersion,
-  type JobBase,
-  type PipelineJob as RestPipelineJob,
+import type {
+  AmlCompute,
+  AzureBlobDatastore,
+  ComponentVersion,
+  JobBase,
+  PipelineJob as RestPipelineJob,
 } from '@azure/arm-machinelearning';
 import type { TokenCredential } from '@azure/identity';
 import { z } from 'zod';
@@ -100,6 +99,7 @@ const detailsSchema = z.object({ logFiles: z.record(z.string(), z.string()).null
 export async function openAzureMl(options: AzureMlOptions): Promise<AzureMl> {
   const { credential, address, resourceManager, dataScope = DATA_SCOPE } = options;
   const { subscriptionId, resourceGroup: group, workspaceName: name } = address;
+  const { AzureMachineLearningWorkspaces } = await import('@azure/arm-machinelearning');
   const client = new AzureMachineLearningWorkspaces(credential, subscriptionId, {
     endpoint: resourceManager,
     $host: resourceManager,

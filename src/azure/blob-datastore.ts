@@ -11,7 +11,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import type { TokenCredential } from '@azure/identity';
-import { BlobServiceClient, type ContainerClient, RestError } from '@azure/storage-blob';
+import type { ContainerClient } from '@azure/storage-blob';
 import { concurrently, fail } from '../base/index.ts';
 import {
   type ContentHash,
@@ -37,8 +37,10 @@ export interface BlobPlaceOptions {
   readonly place: BlobPlace;
 }
 
-export const blobContainer = ({ credential, blobUrl, place }: BlobPlaceOptions): ContainerClient =>
-  new BlobServiceClient(blobUrl(place.account), credential).getContainerClient(place.container);
+export async function blobContainer({ credential, blobUrl, place }: BlobPlaceOptions): Promise<ContainerClient> {
+  const { BlobServiceClient } = await import('@azure/storage-blob');
+  return new BlobServiceClient(blobUrl(place.account), credential).getContainerClient(place.container);
+}
 
 const FILES_AT_ONCE = 4;
 /** How often somebody else may be quicker. */
@@ -132,8 +134,7 @@ export function openBlobDatastore(name: string, container: ContainerClient): Dat
 const contentHash = ({ sha256, bytes }: ContentHash): ContentHash => ({ sha256, bytes });
 
 /** A blob is gone, or another than the one that was seen. */
-const isChanged = (error: unknown): boolean =>
-  statusOf(error) === 412 || (error instanceof RestError && error.code === 'BlobNotFound');
+const isChanged = (error: unknown): boolean => statusOf(error) === 412 || codeOf(error) === 'BlobNotFound';
 
 /** Reads what is to be published. */
 async function draftsOf(where: string, finished: string, path: string): Promise<readonly Draft[]> {

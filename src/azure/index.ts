@@ -1,4 +1,4 @@
-/** What the other rooms may use of azure. */
+/** What the other rooms may use of azure. Each of Microsoft's clients is loaded where it is first used: together they take a second. */
 export { azureAccount } from './azure-account.ts';
 export { type AzureRun, completedChild, readAzureRun, recordAzureRun, syncAzureRun } from './azure-runs.ts';
 export { openAzureVault } from './azure-vault.ts';

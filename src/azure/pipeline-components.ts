@@ -5,9 +5,9 @@
  * A component's version is made from its content, so registering it twice changes nothing, and a component that somebody uses is never
  * changed under them. A value reaches the step through a shell: it stands in single quotes and never holds one.
  */
+import { z } from 'zod';
 import { canonicalJson, fail, sha256 } from '../base/index.ts';
-import type { ComponentName } from '../components/index.ts';
-import { COMPONENTS } from '../components/index.ts';
+import { COMPONENTS, type ComponentName } from '../components/index.ts';
 import type { Graph, Step } from '../pipelines/index.ts';
 
 export type PortType = 'uri_folder' | 'uri_file' | 'number' | 'integer' | 'boolean' | 'string';
@@ -138,7 +138,7 @@ function draftOf(step: Step, vault: string | undefined, processCount: number) {
   const all = isPytorch(step) ? { process_count_per_instance: processCount, ...parameters } : parameters;
   for (const [name, value] of Object.entries(all)) {
     const port = isTraining(step) && name === 'num_of_iterations' ? 'total_num_of_iterations' : name;
-    ports.push({ name: port, type: typeOf(value), words: `--param '${name}=\${{inputs.${port}}}'` });
+    ports.push({ name: port, type: typeOf(step, name, value), words: `--param '${name}=\${{inputs.${port}}}'` });
     literals[port] = literalOf(value);
   }
   if (step.secrets.length > 0) {
@@ -196,9 +196,14 @@ function componentOf(
   return { ...content, version: `${fedradVersion}-${sha256(canonicalJson(content)).slice(0, 10)}` };
 }
 
-function typeOf(value: unknown): PortType {
-  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'number';
-  return typeof value === 'boolean' ? 'boolean' : 'string';
+/** By what the component takes, not by the value: a rate of 1 may be 0.5 in a YAML that somebody changes. */
+function typeOf({ component }: Step, name: string, value: unknown): PortType {
+  if (typeof value === 'boolean') return 'boolean';
+  if (typeof value !== 'number') return 'string';
+  const { parameters } = COMPONENTS[component];
+  const shape: z.core.$ZodShape = parameters instanceof z.ZodObject ? parameters.shape : {};
+  const takesFractions = [0.5, -0.5].some((fraction) => z.safeParse(shape[name] ?? z.int(), value + fraction).success);
+  return takesFractions ? 'number' : 'integer';
 }
 
 /** The type that holds the values of both steps. */

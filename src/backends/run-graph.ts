@@ -216,8 +216,10 @@ function outcomeOf(
 const withoutType = <T extends { type: string }>({ type: _, ...rest }: T): Omit<T, 'type'> => rest;
 
 /** A crash in one line: how it ended and what the log said last. */
-const crashReason = (error: string, logTail: readonly string[]): string =>
-  `crashed ${MAX_ATTEMPTS} times, ${error}: ${logTail.findLast((line) => line.trim() !== '') ?? 'its log is empty'}`;
+function crashReason(error: string, logTail: readonly string[]): string {
+  const last = logTail.findLast((line) => line.trim() !== '');
+  return `crashed ${MAX_ATTEMPTS} times, ${error}${last === undefined ? '' : `: ${last}`}`;
+}
 
 /** Who asked for an end that has not come yet. A start or an end after the request answers it. */
 function openRequest(events: readonly RunEvent[]): string | undefined {

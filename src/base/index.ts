@@ -13,5 +13,5 @@ export {
   type Tensor,
 } from './parameters.ts';
 export { type Label, openRng, type PhiloxKey, philox4x32, type Rng, streamKey } from './rng.ts';
-export { decodeSafetensors, encodeSafetensors, type SafetensorsFile } from './safetensors.ts';
+export { decodeSafetensors, encodeSafetensors, type SafetensorsFile, safetensorsParts } from './safetensors.ts';
 export { withoutPaths } from './without-paths.ts';

@@ -14,7 +14,10 @@ export interface SafetensorsFile {
 }
 
 /** Writes parameters; the same parameters and metadata give the same bytes. */
-export function encodeSafetensors({ parameters, metadata }: SafetensorsFile): Uint8Array {
+export const encodeSafetensors = (file: SafetensorsFile): Uint8Array => Buffer.concat(safetensorsParts(file));
+
+/** The same bytes in pieces, of which those of the tensors are their own memory: a model is written without a second copy of it. */
+export function safetensorsParts({ parameters, metadata }: SafetensorsFile): Uint8Array[] {
   const header: Record<string, unknown> = {};
   const keys = Object.keys(metadata).sort();
   if (keys.length > 0) header.__metadata__ = Object.fromEntries(keys.map((key) => [key, metadata[key]]));
@@ -27,16 +30,13 @@ export function encodeSafetensors({ parameters, metadata }: SafetensorsFile): Ui
   }
   const json = Buffer.from(JSON.stringify(header));
   const headerBytes = Math.ceil(json.length / 8) * 8;
-  const file = new Uint8Array(8 + headerBytes + end);
-  new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true);
-  file.fill(0x20, 8, 8 + headerBytes);
-  file.set(json, 8);
-  let offset = 8 + headerBytes;
-  for (const { data } of parameters.values()) {
-    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
-    offset += data.byteLength;
-  }
-  return file;
+  const head = new Uint8Array(8 + headerBytes).fill(0x20);
+  new DataView(head.buffer).setBigUint64(0, BigInt(headerBytes), true);
+  head.set(json, 8);
+  const tensors = [...parameters.values()].map(
+    ({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  );
+  return [head, ...tensors];
 }
 
 /** Reads a safetensors file; `where` names it in errors. The tensors may share the memory of `file`. */

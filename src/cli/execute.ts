@@ -3,12 +3,12 @@ import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { detectSandbox, localBackend, natsBackend, type Outcome } from '../backends/index.ts';
+import { detectSandbox, localBackend, type Outcome } from '../backends/index.ts';
 import { fail } from '../base/index.ts';
 import { describeTorch, findTorch } from '../components/index.ts';
-import { type Federation, hasFederation, openFederation } from '../messaging/index.ts';
+import type { Federation } from '../messaging/index.ts';
 import { type Graph, graphHash } from '../pipelines/index.ts';
-import { openWorkspace, type RunHistory } from '../workspace/index.ts';
+import { hasFederation, openWorkspace, type RunHistory } from '../workspace/index.ts';
 import { describeKernels } from './describe-kernels.ts';
 import { progressPrinter } from './progress.ts';
 import { makeReport } from './report.ts';
@@ -77,7 +77,9 @@ export async function executeRun(
   let ended: 'ended' | 'interrupted' = 'interrupted';
   try {
     link = across ? (options.link ?? (await connectFederation(home, run.workspace))) : undefined;
-    const backend = link ? natsBackend({ ...local, ...link, onProblem }) : localBackend(local);
+    const backend = link
+      ? (await import('../across/index.ts')).natsBackend({ ...local, ...link, onProblem })
+      : localBackend(local);
     const outcome = await backend.execute(runId, graph, {
       signal: options.signal ?? interrupt.signal,
       onUpdate: options.quiet ? () => {} : progress.update,
@@ -96,6 +98,7 @@ export async function executeRun(
 }
 
 async function connectFederation(home: string, workspace: string): Promise<FederationLink> {
+  const { openFederation } = await import('../messaging/index.ts');
   const federation = await openFederation(home, workspace);
   return { federation, nc: await federation.connect('run') };
 }

@@ -13,7 +13,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  const root = program();
+  const root = await program(process.argv.slice(2));
   await root.parseAsync(dashedOptions(process.argv, root));
 } catch (error) {
   // Commander has already said what is wrong.

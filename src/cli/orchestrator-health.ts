@@ -1,6 +1,6 @@
 /** @file What Prometheus and a supervisor see of the orchestrator's service. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { type Agents, AWAY_MS } from '../backends/index.ts';
+import { type Agents, AWAY_MS } from '../across/index.ts';
 import { type HealthServer, parseHealthAddress, startHealthServer } from '../messaging/index.ts';
 import { foldRun, type RunHistory } from '../workspace/index.ts';
 import type { FederationLink } from './execute.ts';

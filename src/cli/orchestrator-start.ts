@@ -1,7 +1,7 @@
 /** @file `fedrad orchestrator start`: the service of a workspace across hospitals: it answers joins and runs what is submitted. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { closeEndedRuns, patiently, prepareStreams, watchAgents } from '../backends/index.ts';
+import { closeEndedRuns, patiently, prepareStreams, watchAgents } from '../across/index.ts';
 import { fail, messageOf } from '../base/index.ts';
 import { openFederation } from '../messaging/index.ts';
 import { openRunHistory, openWorkspace, type RunHistory, tryLock } from '../workspace/index.ts';

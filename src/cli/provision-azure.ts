@@ -43,11 +43,20 @@ export function refuseAzureOptions(options: AzureProvisionOptions): void {
 
 const GROUP = /^(?!.*\.$)[\w().-]{1,90}$/;
 
+/** Of one workspace; its resource group has a bound too. */
+const MAX_SILOS = 50;
+
 /** The exit code. */
 export async function provisionOnAzure(options: AzureProvisionOptions): Promise<number> {
   const azure = await import('../azure/index.ts');
   const { workspaceName, demoBaseName, privateNetworking: inside, regions, silos, maxNodes } = options;
   const { orchestratorRegion, vmSize, gpuSize } = options;
+  if (silos !== undefined && silos > MAX_SILOS)
+    fail(
+      '--silos',
+      `expected at most ${MAX_SILOS} hospitals on Azure, got ${silos}`,
+      'give fewer, or make two workspaces',
+    );
   const plan = azure.provisionPlan({
     ...(workspaceName === undefined ? {} : { workspaceName }),
     ...(demoBaseName === undefined ? {} : { baseName: demoBaseName }),

@@ -76,7 +76,7 @@ export async function evidenceOutputs(
     const uri = outputUri(template, child.runId);
     const { datastore, path } = parseDatastoreUri(uri);
     const place = await ml.blobPlace(datastore, uri);
-    const container = azure.blobContainer({ credential, blobUrl: endpoints.blobUrl, place });
+    const container = await azure.blobContainer({ credential, blobUrl: endpoints.blobUrl, place });
     const content = await azure.openBlobDatastore(datastore, container).fetch(path, join(folder, name));
     outputs[name] = { path: uri, ...content };
   }

@@ -289,7 +289,7 @@ async function waitUntilFree(history: RunHistory, runId: string): Promise<void> 
 function stepCells(state: RunState, id: string): [string, string, string] {
   const step = state.steps.get(id);
   const last = step?.attempts.at(-1);
-  if (!step || !last) return ['waiting', '', ''];
+  if (!step || !last || step.waiting !== undefined) return ['waiting', '', ''];
   const seconds = last.status === 'completed' ? last.seconds.toFixed(1) : '';
   const latest = new Map(step.metrics.map(({ name, value }) => [name.split('/').at(-1)!, value]));
   const figures = [...latest].map(([name, value]) => `${name} ${Number(value.toFixed(4))}`).join(', ');

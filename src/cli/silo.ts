@@ -1,7 +1,7 @@
 /** @file `fedrad silo`: at the orchestrator invite, list, revoke, resume; at the hospital join. */
 import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
-import { lastHeartbeats } from '../backends/index.ts';
+import { lastHeartbeats } from '../across/index.ts';
 import { fail, messageOf } from '../base/index.ts';
 import { type Federation, joinFederation, openFederation } from '../messaging/index.ts';
 import { openWorkspace } from '../workspace/index.ts';
@@ -66,7 +66,7 @@ export function addSiloCommands(root: Command): void {
           FINGERPRINT: ({ fingerprint }) => fingerprint ?? '',
           JOINED: ({ joinedAt }) => joinedAt ?? '',
           'LAST HEARD': ({ lastHeard }) => lastHeard ?? '',
-          AGENT: ({ agent }) => agent ?? '',
+          AGENT: ({ agent, state }) => (state === 'revoked' ? '' : (agent ?? '')),
           REASON: ({ reason }) => reason ?? '',
         },
         options.json,

@@ -125,7 +125,7 @@ export async function submitToAzure(
     fail(
       `workspace ${address.workspaceName}`,
       `it has no environment ${environment}:${version}`,
-      `az ml environment create --file deploy/azure/environments/${component.environment}/environment.yaml --version ${version}: docs/azure.md`,
+      `az ml environment create --file deploy/azure/environments/${component.environment}/environment.yaml --version ${version} --workspace-name ${address.workspaceName} --resource-group ${address.resourceGroup} --subscription ${address.subscriptionId}; before it the package goes there: docs/azure.md`,
     );
   }
   for (const component of job.components) {

@@ -4,7 +4,6 @@ import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
-import { hasFederation } from '../messaging/index.ts';
 import {
   type Graph,
   type PneumoniaConfig,
@@ -15,6 +14,7 @@ import {
   uploadGraph,
 } from '../pipelines/index.ts';
 import {
+  hasFederation,
   hasWorkspace,
   hasWorkspaces,
   isHeld,

@@ -5,7 +5,7 @@ import { homeOf, printJson, table } from './context.ts';
 import { integerOption, type NamedWorkspace, workspaceName, workspaceOptions } from './options.ts';
 import { type AzureProvisionOptions, provisionOnAzure, refuseAzureOptions } from './provision-azure.ts';
 
-export function addWorkspaceCommands(root: Command): void {
+export function addProvisionCommand(root: Command): void {
   workspaceOptions(root.command('provision'))
     .description(
       'make a workspace, on this machine or on Azure: an orchestrator, hospitals with computes and datastores, a key vault',
@@ -58,6 +58,9 @@ export function addWorkspaceCommands(root: Command): void {
         '      (the default source is Kaggle: fedrad keyvault secret set --help; without an account: fedrad demo)',
       );
     });
+}
+
+export function addWorkspaceCommands(root: Command): void {
   const group = root
     .command('workspace')
     .description('look at a workspace')

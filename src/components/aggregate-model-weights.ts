@@ -6,9 +6,9 @@ import type { z } from 'zod';
 import {
   checkParameters,
   decodeSafetensors,
-  encodeSafetensors,
   fail,
   type ParameterSet,
+  safetensorsParts,
   shapesOf,
 } from '../base/index.ts';
 import { parameterShapes } from '../engine/index.ts';
@@ -56,8 +56,7 @@ export async function run(context: StepContext<z.infer<typeof aggregateParameter
   // A step far outside the range of float32 must not become the global model.
   checkParameters(next.parameters, expected, 'aggregated model');
   await writeModel(folder, { network, parameters: next.parameters });
-  if (next.state)
-    await writeFile(join(folder, STATE_FILE), encodeSafetensors({ parameters: next.state, metadata: {} }));
+  if (next.state) await writeFile(join(folder, STATE_FILE), safetensorsParts({ parameters: next.state, metadata: {} }));
   report.metric(`iteration_${parameters.iteration_num}/Silos`, updates.length, parameters.iteration_num);
   report.metric(
     `iteration_${parameters.iteration_num}/Training Images`,

@@ -32,6 +32,7 @@ export type StepMessage = z.infer<typeof stepMessageSchema>;
 
 /** The message that a line is; a line of a log is none. */
 export function messageIn(line: string): StepMessage | undefined {
+  if (!line.startsWith('{')) return undefined;
   try {
     return stepMessageSchema.safeParse(JSON.parse(line)).data;
   } catch {

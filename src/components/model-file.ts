@@ -8,9 +8,9 @@ import { z } from 'zod';
 import {
   checkParameters,
   decodeSafetensors,
-  encodeSafetensors,
   fail,
   type ParameterSet,
+  safetensorsParts,
   sha256,
 } from '../base/index.ts';
 import { type Network, networkSchema, parameterShapes } from '../engine/index.ts';
@@ -43,7 +43,7 @@ export const modelMetadata = ({ network, threshold }: Omit<ModelFile, 'parameter
 /** Writes a model into a folder. */
 export async function writeModel(folder: string, model: ModelFile): Promise<void> {
   const { parameters } = model;
-  await writeFile(join(folder, MODEL_FILE), encodeSafetensors({ parameters, metadata: modelMetadata(model) }));
+  await writeFile(join(folder, MODEL_FILE), safetensorsParts({ parameters, metadata: modelMetadata(model) }));
 }
 
 /** Copies the model of one folder into another, byte for byte. */

@@ -45,7 +45,8 @@ const points = ({ metrics }: MlflowRun) => metrics.map(({ key, value, step: at }
 const INITIAL = ['initial-model', '--param', `network=${JSON.stringify(network)}`, '--param', 'seed=1'];
 
 test('all that a step says arrives, also where nobody listens before it has ended', async (context) => {
-  const epochs = 1000;
+  // More than the pipe holds: the step has to wait for its reader.
+  const epochs = 4000;
   const at = await hospital(context, { network, parameters: initialParameters(network, 1) }, data);
   const inputs = new Map([
     ['data_silo0', at.data],

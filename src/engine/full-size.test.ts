@@ -67,7 +67,7 @@ for (const [name, imageSize, batch] of [
         for (const [parameter, { shape, data: gradient }] of engine.velocity()) {
           const count = elementCount(shape);
           const distance = relativeDistance(gradient, expected.subarray(start, start + count));
-          // Rounding decides between nearly equal winners of a max-pool, in PyTorch's single precision (up to 7e-4 from double) as here.
+          // PyTorch computes in double precision here; in single, rounding decides between nearly equal winners of a max-pool.
           assert.ok(distance < 1e-3, `gradient of ${parameter} is off by ${distance}`);
           start += count;
         }

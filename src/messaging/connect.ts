@@ -194,7 +194,9 @@ export function proxyFor(url: string, environment: NodeJS.ProcessEnv): string | 
     const [, name, at] = /^\*?\.?(.*?)(?::(\d+))?$/.exec(entry)!;
     return entry === '*' || ((at === undefined || at === port) && (hostname === name || hostname.endsWith(`.${name}`)));
   });
-  return exempt ? undefined : proxy;
+  if (exempt) return undefined;
+  // As other programs take it: proxy:3128.
+  return proxy.includes('://') ? proxy : `http://${proxy}`;
 }
 
 /** Without a password, which may stand in a proxy's address. */

@@ -1,7 +1,7 @@
 /** @file Where the parts of a federation lie in a workspace, and what its description says. */
 import { join } from 'node:path';
 import { z } from 'zod';
-import { homePaths, workspacePaths } from '../workspace/index.ts';
+import { FEDERATION_FILE, homePaths } from '../workspace/index.ts';
 
 export const federationSchema = z.strictObject({
   version: z.literal(1),
@@ -40,7 +40,7 @@ export type FederationDescription = Readonly<z.infer<typeof federationSchema>>;
 /** Where things lie in the folder of a federation. */
 export const federationPaths = (folder: string) => ({
   folder,
-  description: join(folder, 'federation.json'),
+  description: join(folder, FEDERATION_FILE),
   serverConfig: join(folder, 'nats-server.conf'),
   operatorJwt: join(folder, 'operator.jwt'),
   keys: {
@@ -55,10 +55,6 @@ export const federationPaths = (folder: string) => ({
   store: join(folder, 'jetstream'),
   silos: join(folder, 'silos'),
 });
-
-/** The folder of a workspace's federation. */
-export const federationFolder = (home: string, workspaceName: string): string =>
-  join(workspacePaths(home, workspaceName).folder, 'federation');
 
 /** Held while a file of a silo changes. */
 export const federationLock = (home: string, workspaceName: string): string =>

@@ -3,13 +3,14 @@
  * nats-server is told of a revocation over a connection of the system account; nothing is reloaded.
  */
 import { type KeyObject, randomBytes } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createUser, type KeyPair } from '@nats-io/nkeys';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { fail, messageOf } from '../base/index.ts';
 import {
-  codeOf,
+  federationFolder,
   findCompute,
+  hasFederation,
   openWorkspace,
   readStoredJson,
   type Workspace,
@@ -17,13 +18,7 @@ import {
 } from '../workspace/index.ts';
 import { accountJwts, readAccounts } from './accounts.ts';
 import { connectMessaging } from './connect.ts';
-import {
-  type FederationDescription,
-  federationFolder,
-  federationLock,
-  federationPaths,
-  federationSchema,
-} from './federation-files.ts';
+import { type FederationDescription, federationLock, federationPaths, federationSchema } from './federation-files.ts';
 import { computeName, invitationLine } from './invitation.ts';
 import { answerJoins, type JoinDesk } from './join.ts';
 import { issuedAt, userJwt } from './jwt.ts';
@@ -70,16 +65,6 @@ export interface Federation {
 
 const HOUR_MS = 60 * 60 * 1000;
 const PUSH_TIMEOUT_MS = 5_000;
-
-/** Whether `fedrad orchestrator init` has been run for this workspace. */
-export const hasFederation = (home: string, workspaceName: string): Promise<boolean> =>
-  stat(federationPaths(federationFolder(home, workspaceName)).description).then(
-    () => true,
-    (error: unknown) => {
-      if (codeOf(error) === 'ENOENT') return false;
-      throw error;
-    },
-  );
 
 /**
  * Opens the federation of a workspace.

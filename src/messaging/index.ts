@@ -1,7 +1,7 @@
 /** What the other rooms may use of messaging. */
 
 export { type ConnectOptions, type Credentials, connectMessaging, growOnce, pendingBytes } from './connect.ts';
-export { type Federation, hasFederation, type Invited, openFederation } from './federation.ts';
+export { type Federation, type Invited, openFederation } from './federation.ts';
 export { type HealthServer, type HealthSource, parseHealthAddress, startHealthServer } from './health-server.ts';
 export { type FederationOptions, type MadeFederation, makeFederation } from './make-federation.ts';
 export {

@@ -9,7 +9,9 @@ import { dirname, resolve } from 'node:path';
 import { fail } from '../base/index.ts';
 import {
   besidePath,
+  federationFolder,
   flushFolder,
+  hasFederation,
   makePrivateFolder,
   openWorkspace,
   readStoredJson,
@@ -19,14 +21,7 @@ import {
   writeNewFile,
 } from '../workspace/index.ts';
 import { accountJwts, newAccounts, writeAccounts } from './accounts.ts';
-import { hasFederation } from './federation.ts';
-import {
-  type FederationDescription,
-  federationFolder,
-  federationLock,
-  federationPaths,
-  federationSchema,
-} from './federation-files.ts';
+import { type FederationDescription, federationLock, federationPaths, federationSchema } from './federation-files.ts';
 import { operatorJwt } from './jwt.ts';
 import { newSigningKey, toPem } from './keys.ts';
 import { serverConfigOf } from './server-files.ts';

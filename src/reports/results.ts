@@ -127,10 +127,15 @@ export function mistakes(data: ReportData): Markup {
 
 /** What a call is worth at this prevalence, and the scores that judge probabilities. */
 const predictive = (figures: Figures): Markup =>
-  html`<dl class="facts aside"><dt>Positive predictive value</dt><dd>${bareFigure(figures, 'ppv')} <span class="unit">of images called pneumonia, recorded as pneumonia</span></dd>
-<dt>Negative predictive value</dt><dd>${bareFigure(figures, 'npv')} <span class="unit">of images called normal, recorded as normal</span></dd>
+  html`<dl class="facts aside"><dt>Positive predictive value</dt><dd>${predictiveValue(figures, 'ppv', 'of images called pneumonia, recorded as pneumonia')}</dd>
+<dt>Negative predictive value</dt><dd>${predictiveValue(figures, 'npv', 'of images called normal, recorded as normal')}</dd>
 <dt>Brier score</dt><dd>${bareFigure(figures, 'brier')} <span class="unit">mean squared error of the probability; 0 is best</span></dd>
 <dt>Log loss</dt><dd>${bareFigure(figures, 'logLoss')} <span class="unit">nats per image; 0 is best</span></dd></dl>`;
+
+const predictiveValue = (figures: Figures, name: 'ppv' | 'npv', unit: string): Markup =>
+  figures[name] === null
+    ? bareFigure(figures, name)
+    : html`${bareFigure(figures, name)} <span class="unit">${unit}</span>`;
 
 function matrix(name: string, { tp, fp, tn, fn }: Confusion): Markup {
   const cell = (count: number, all: number): Markup =>

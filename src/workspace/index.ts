@@ -43,8 +43,11 @@ export { explainSqlite } from './sqlite-errors.ts';
 export { readStoredJson, toStoredJson } from './stored-json.ts';
 export { signedInUser, type User } from './user.ts';
 export {
+  FEDERATION_FILE,
+  federationFolder,
   findCompute,
   findDatastore,
+  hasFederation,
   hasWorkspace,
   hasWorkspaces,
   openVault,

@@ -43,7 +43,7 @@ test('the way of the seed: a policy for oneself, two secrets, and a silo reads t
   await vault.deleteSecret('kagglekey', user);
   await assert.rejects(
     vault.getSecret('kagglekey', silo),
-    /no secret "kagglekey" \(fedrad keyvault secret set --name kagglekey/,
+    /no secret "kagglekey" \(fedrad keyvault secret list --vault-name \S+; fedrad keyvault secret set --name kagglekey/,
   );
   await assert.rejects(vault.getSecret('constructor', silo), /no secret "constructor"/);
 });

@@ -73,7 +73,11 @@ export function openLocalVault(folder: string, name: string, now: () => Date = (
     Object.hasOwn(secrets, secret)
       ? secrets[secret]!
       : // Without the nearest name: permission to get one secret is not permission to learn the names of others.
-        fail(where, `no secret "${secret}"`, `fedrad keyvault secret set --name ${secret} --vault-name ${name}`);
+        fail(
+          where,
+          `no secret "${secret}"`,
+          `fedrad keyvault secret list --vault-name ${name}; fedrad keyvault secret set --name ${secret}`,
+        );
 
   return {
     name,

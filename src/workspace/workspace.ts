@@ -1,5 +1,5 @@
 /** @file Opening a provisioned workspace and its key vault by name. */
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../base/index.ts';
 import type { LocalDatastore } from './datastore.ts';
@@ -41,6 +41,9 @@ export function workspacePaths(home: string, workspaceName: string) {
 export const readDescription = (home: string, workspaceName: string): Promise<WorkspaceDescription> =>
   readStoredJson(workspacePaths(home, workspaceName).description, workspaceDescriptionSchema);
 
+/** What a federation is, in its folder. */
+export const FEDERATION_FILE = 'federation.json';
+
 /** All workspaces of a home, by name. */
 export async function readDescriptions(home: string): Promise<ReadonlyMap<string, WorkspaceDescription>> {
   if (!(await homeExists(home))) return new Map();
@@ -58,6 +61,20 @@ export const hasWorkspaces = async (home: string): Promise<boolean> => (await re
 /** Whether this home has a workspace of this name. */
 export const hasWorkspace = async (home: string, name: string | undefined): Promise<boolean> =>
   name !== undefined && (await readDescriptions(home)).has(name);
+
+/** The folder of a workspace's federation across hospitals. */
+export const federationFolder = (home: string, workspaceName: string): string =>
+  join(workspacePaths(home, workspaceName).folder, 'federation');
+
+/** Whether `fedrad orchestrator init` has been run for this workspace. Here, so that a run on one machine asks without loading NATS. */
+export const hasFederation = (home: string, workspaceName: string): Promise<boolean> =>
+  stat(join(federationFolder(home, workspaceName), FEDERATION_FILE)).then(
+    () => true,
+    (error: unknown) => {
+      if (codeOf(error) === 'ENOENT') return false;
+      throw error;
+    },
+  );
 
 /**
  * Opens a workspace of this home.

@@ -70,7 +70,7 @@ test('the same commands and config give the same model here and on the stand-in'
   assert.ok(
     shown.steps['iteration_1_silo0_training']!.metrics.some(({ name }) => name === 'iteration_1/silo0/Train Loss'),
   );
-  assert.match(await cli.ok('run', 'logs', '--step', 'silo0_preparation'), /"type":"usage"/);
+  assert.match(await cli.ok('run', 'logs', '--step', 'silo0_preparation'), /s of CPU time, \d+ MiB/);
   assert.match(await cli.ok('model', 'card', '--model', shown.id), /federated/i);
   assert.match(await readFile(join(cli.home, 'runs', shown.id, 'report.html'), 'utf8'), /computes of Azure ML/);
   // Nothing of a silo's own storage came here: no file here has the content of one there.

@@ -54,7 +54,7 @@ export const deploymentName = ({ baseName }: ProvisionPlan): string => `fedrad-$
 /** @throws FedradError where Azure refuses the plan or a resource fails; each has been told as an event before */
 export async function deployPlan(options: DeployOptions): Promise<Deployed> {
   const { plan, onEvent, resourceGroup, signal } = options;
-  const manager = openManager(options);
+  const manager = await openManager(options);
   const template = provisionTemplate(plan);
   const deployment = deploymentName(plan);
   const total = template.resources.length;
@@ -204,7 +204,7 @@ export interface WhatIf {
 /** What a deployment would change; makes nothing. */
 export async function whatIfPlan(options: Omit<DeployOptions, 'onEvent' | 'signal'>): Promise<WhatIf> {
   const { plan } = options;
-  const manager = openManager(options);
+  const manager = await openManager(options);
   const template = provisionTemplate(plan);
   // Azure compares inside a group only; in a new one there is nothing to compare with.
   if ((await manager.groupRegion()) === undefined) {

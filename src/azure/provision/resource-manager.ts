@@ -4,8 +4,6 @@
  * deadline beside that.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ResourceManagementClient } from '@azure/arm-resources';
-import { DeploymentsClient } from '@azure/arm-resourcesdeployments';
 import type { TokenCredential } from '@azure/identity';
 import { z } from 'zod';
 import { FedradError, fail, orAborted } from '../../base/index.ts';
@@ -78,13 +76,15 @@ const vaultSchema = z.object({
   accessPolicies: z.array(z.looseObject({ objectId: z.string() })).nullish(),
 });
 
-export function openManager(options: ManagerOptions): Manager {
+export async function openManager(options: ManagerOptions): Promise<Manager> {
   const { credential, subscriptionId, resourceGroup: group, resourceManager, lookMs = 5_000, signal } = options;
   const clientOptions = {
     endpoint: resourceManager,
     apiVersion: API_VERSION,
     credentials: { scopes: [`${resourceManager.replace(/\/$/, '')}/.default`] },
   };
+  const { ResourceManagementClient } = await import('@azure/arm-resources');
+  const { DeploymentsClient } = await import('@azure/arm-resourcesdeployments');
   const resources = new ResourceManagementClient(credential, subscriptionId, clientOptions);
   const { deployments, deploymentOperations } = new DeploymentsClient(credential, subscriptionId, clientOptions);
   const where = `resource group ${group}`;

@@ -9,7 +9,7 @@ import { createWriteStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { FULL_DISK, messageOf, printable } from '../../base/index.ts';
-import { REFUSED, type StepMessage, stepMessageSchema } from '../../components/index.ts';
+import { messageIn, openStepLog, REFUSED, type StepMessage } from '../../components/index.ts';
 import type { Command } from './sandbox.ts';
 
 export interface AttemptOptions {
@@ -42,7 +42,7 @@ export async function runAttempt(options: AttemptOptions): Promise<AttemptResult
   const tail: string[] = [];
   /** What went wrong on this side: a full disk, a history that cannot be written. */
   let ownError: unknown;
-  const lastTenth = { tenth: '' };
+  const textOf = openStepLog();
   let logBytes = 0;
   const write = (text: string): void => {
     const line = printable(text);
@@ -81,10 +81,10 @@ export async function runAttempt(options: AttemptOptions): Promise<AttemptResult
     });
   const heard = [
     listen(child.stdout, (line) => {
-      const message = parseMessage(line);
+      const message = messageIn(line);
       if (message) options.onMessage(message);
-      if (message?.type !== 'progress') write(message ? messageText(message) : line);
-      else if (isNewTenth(message, lastTenth)) write(messageText(message));
+      const text = message ? textOf(message) : line;
+      if (text !== undefined) write(text);
     }),
     listen(child.stderr, write),
   ];
@@ -139,38 +139,4 @@ function eachLine(stream: Readable, handle: (line: string) => void): Promise<voi
       resolve();
     });
   });
-}
-
-/** Whether the progress has entered another tenth of the work; a log needs no more. */
-function isNewTenth(
-  { done, total, text }: Extract<StepMessage, { type: 'progress' }>,
-  last: { tenth: string },
-): boolean {
-  const what = text.replace(/[\d.]+/g, '');
-  const tenth = `${what}${total > 0 ? Math.floor((10 * done) / total) : 0}`;
-  if (tenth === last.tenth) return false;
-  last.tenth = tenth;
-  return true;
-}
-
-function parseMessage(line: string): StepMessage | undefined {
-  if (!line.startsWith('{')) return undefined;
-  try {
-    return stepMessageSchema.safeParse(JSON.parse(line)).data;
-  } catch {
-    return undefined;
-  }
-}
-
-function messageText(message: StepMessage): string {
-  switch (message.type) {
-    case 'progress':
-      return `${message.done}/${message.total} ${message.text}`;
-    case 'metric':
-      return `${message.name} = ${message.value}`;
-    case 'note':
-      return message.text;
-    case 'usage':
-      return `${message.cpuSeconds.toFixed(1)} s of CPU time, ${Math.round(message.maxRssBytes / 2 ** 20)} MiB of memory at most`;
-  }
 }

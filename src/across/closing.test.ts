@@ -13,9 +13,9 @@ import {
   updatesBucket,
   WORK_STREAM,
   workSubject,
-} from '../../messaging/index.ts';
-import { skipWithoutNats, startFederation } from '../../messaging/testing.ts';
-import { hashContent } from '../../workspace/index.ts';
+} from '../messaging/index.ts';
+import { skipWithoutNats, startFederation } from '../messaging/testing.ts';
+import { hashContent } from '../workspace/index.ts';
 import { closeEndedRuns } from './nats-backend.ts';
 import { prepareStreams } from './streams.ts';
 

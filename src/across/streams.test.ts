@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { headers } from '@nats-io/transport-node';
-import { AGENTS_BUCKET, endSubject, endsStream } from '../../messaging/index.ts';
-import { skipWithoutNats, startFederation } from '../../messaging/testing.ts';
+import { AGENTS_BUCKET, endSubject, endsStream } from '../messaging/index.ts';
+import { skipWithoutNats, startFederation } from '../messaging/testing.ts';
 import { prepareStreams } from './streams.ts';
 
 test('no header of a hospital removes what others have said', { skip: skipWithoutNats }, async (t) => {

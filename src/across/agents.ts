@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type KvEntry, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { FedradError, messageOf } from '../../base/index.ts';
+import { FedradError, messageOf } from '../base/index.ts';
 import {
   AGENTS_BUCKET,
   type Federation,
@@ -10,7 +10,7 @@ import {
   heartbeatSchema,
   readKey,
   unseal,
-} from '../../messaging/index.ts';
+} from '../messaging/index.ts';
 
 const WATCH_AGAIN_MS = 1000;
 /** A hospital that has not been heard for so long counts as away. */

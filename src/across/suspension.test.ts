@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RunEvent } from '../../workspace/index.ts';
+import type { RunEvent } from '../workspace/index.ts';
 import { failuresInARow } from './suspension.ts';
 
 const at = '2026-01-01T00:00:00.000Z';

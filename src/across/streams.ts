@@ -22,7 +22,7 @@ import {
   WORK_STREAM,
   workConsumer,
   workSubject,
-} from '../../messaging/index.ts';
+} from '../messaging/index.ts';
 
 /** JetStream's number for it. */
 const STREAM_NOT_FOUND = 10059;

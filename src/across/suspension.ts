@@ -1,8 +1,9 @@
 /** @file A hospital whose steps fail again and again gets no more of them until somebody has looked. */
-import type { Federation } from '../../messaging/index.ts';
-import type { Graph } from '../../pipelines/index.ts';
-import type { RunEvent } from '../../workspace/index.ts';
-import type { Executor } from '../executor.ts';
+
+import type { Executor } from '../backends/index.ts';
+import type { Federation } from '../messaging/index.ts';
+import type { Graph } from '../pipelines/index.ts';
+import type { RunEvent } from '../workspace/index.ts';
 
 const DEFAULT_SUSPEND_AFTER = 3;
 

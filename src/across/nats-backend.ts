@@ -4,7 +4,15 @@ import { join } from 'node:path';
 import { JetStreamApiError, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { messageOf, printable } from '../../base/index.ts';
+import {
+  type Backend,
+  type LocalBackendOptions,
+  type Outcome,
+  openLocalExecutor,
+  type RunUpdate,
+  runGraph,
+} from '../backends/index.ts';
+import { messageOf, printable } from '../base/index.ts';
 import {
   endSubject,
   endsStream,
@@ -20,11 +28,8 @@ import {
   updatesBucket,
   WORK_STREAM,
   workSubject,
-} from '../../messaging/index.ts';
-import type { Graph } from '../../pipelines/index.ts';
-import type { Backend, Outcome, RunUpdate } from '../backend.ts';
-import { type LocalBackendOptions, openLocalExecutor } from '../local/local-backend.ts';
-import { runGraph } from '../run-graph.ts';
+} from '../messaging/index.ts';
+import type { Graph } from '../pipelines/index.ts';
 import { watchAgents } from './agents.ts';
 import { openEnds } from './ends.ts';
 import { natsExecutor } from './nats-executor.ts';

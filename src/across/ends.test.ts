@@ -4,13 +4,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { type End, endSubject, endsStream, seal } from '../../messaging/index.ts';
-import { skipWithoutNats, startFederation } from '../../messaging/testing.ts';
-import { parseConfig, pneumoniaConfigSchema, pneumoniaGraph } from '../../pipelines/index.ts';
+import { type End, endSubject, endsStream, seal } from '../messaging/index.ts';
+import { skipWithoutNats, startFederation } from '../messaging/testing.ts';
+import { parseConfig, pneumoniaConfigSchema, pneumoniaGraph } from '../pipelines/index.ts';
 import { openEnds } from './ends.ts';
 import { prepareStreams } from './streams.ts';
 
-const config = readFileSync(join(import.meta.dirname, '../../../examples/pneumonia/config.yaml'), 'utf8');
+const config = readFileSync(join(import.meta.dirname, '../../examples/pneumonia/config.yaml'), 'utf8');
 const graph = pneumoniaGraph(parseConfig(config, pneumoniaConfigSchema, 'config.yaml'));
 const [run, step] = ['calm_lung_7f3k2q', 'silo0_preparation'];
 

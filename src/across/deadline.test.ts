@@ -2,13 +2,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { parseConfig, pneumoniaConfigSchema, pneumoniaGraph } from '../../pipelines/index.ts';
+import { parseConfig, pneumoniaConfigSchema, pneumoniaGraph } from '../pipelines/index.ts';
 import { isGivenUp, quorumOf } from './deadline.ts';
 
-const example = readFileSync(
-  join(import.meta.dirname, '..', '..', '..', 'examples', 'pneumonia', 'config.yaml'),
-  'utf8',
-);
+const example = readFileSync(join(import.meta.dirname, '..', '..', 'examples', 'pneumonia', 'config.yaml'), 'utf8');
 const graphOf = (more: string) =>
   pneumoniaGraph(parseConfig(`${example}${more}`, pneumoniaConfigSchema, 'config.yaml'));
 

@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { JetStreamApiError, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { headers, type NatsConnection } from '@nats-io/transport-node';
-import { messageOf, orAborted } from '../../base/index.ts';
+import type { Attempt, AttemptEnd, Executor } from '../backends/index.ts';
+import { messageOf, orAborted } from '../base/index.ts';
 import {
   type End,
   type Federation,
@@ -24,10 +25,9 @@ import {
   type Work,
   workConsumer,
   workSubject,
-} from '../../messaging/index.ts';
-import type { Graph, Step } from '../../pipelines/index.ts';
-import { findDatastore, parseDatastoreUri, type StepOutput, type Workspace } from '../../workspace/index.ts';
-import type { Attempt, AttemptEnd, Executor } from '../executor.ts';
+} from '../messaging/index.ts';
+import type { Graph, Step } from '../pipelines/index.ts';
+import { findDatastore, parseDatastoreUri, type StepOutput, type Workspace } from '../workspace/index.ts';
 import { type Agents, AWAY_MS } from './agents.ts';
 import { isGivenUp, quorumOf } from './deadline.ts';
 import type { Ends } from './ends.ts';
@@ -259,7 +259,9 @@ async function watch(
       ? undefined
       : seen === undefined
         ? `${compute} has not connected yet (fedrad agent, at the hospital)`
-        : `${compute} was last heard of ${new Date(seen.seenAt).toISOString()}`;
+        : seen.heartbeat.state === 'stopped'
+          ? `the agent of ${compute} has been stopped there (fedrad agent starts it)`
+          : `${compute} was last heard of ${new Date(seen.seenAt).toISOString()}`;
     if (reason !== waiting) onWaiting(reason);
     waiting = reason;
     const has = ({ running }: Heartbeat): boolean =>

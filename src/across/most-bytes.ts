@@ -1,5 +1,5 @@
 /** @file How large an output of a hospital may be, so that none fills the orchestrator's disk. Pure. */
-import type { StepOutput } from '../../workspace/index.ts';
+import type { StepOutput } from '../workspace/index.ts';
 
 /** Beyond twice the largest model that the hospital was given: evidence, an optimiser's state. */
 const SPARE_BYTES = 64 * 2 ** 20;

@@ -1,5 +1,5 @@
 /** @file When a round goes on without a hospital. Pure. */
-import type { Graph, Step } from '../../pipelines/index.ts';
+import type { Graph, Step } from '../pipelines/index.ts';
 
 /** What waits for a step together with others, and how many of these it needs: the aggregation of its round. */
 export interface Quorum {

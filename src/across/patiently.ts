@@ -1,6 +1,6 @@
 /** @file Trying again while the broker is away: it may restart at any moment, and the client reconnects by itself. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FedradError, fail, messageOf } from '../../base/index.ts';
+import { FedradError, fail, messageOf } from '../base/index.ts';
 
 const [FIRST_DELAY_MS, LAST_DELAY_MS] = [100, 5000];
 /** A broker that is away for longer ends the step; the run can be resumed. */

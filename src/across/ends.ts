@@ -4,9 +4,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { FedradError, fail, messageOf } from '../../base/index.ts';
-import { type End, endSchema, endSubject, endsStream, type Federation, unseal } from '../../messaging/index.ts';
-import type { Graph } from '../../pipelines/index.ts';
+import { FedradError, fail, messageOf } from '../base/index.ts';
+import { type End, endSchema, endSubject, endsStream, type Federation, unseal } from '../messaging/index.ts';
+import type { Graph } from '../pipelines/index.ts';
 
 /** Ends of this many attempts of one compute are kept in memory until somebody asks; a run has far fewer. */
 const MAX_KEPT = 10_000;

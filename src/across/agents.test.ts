@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Kvm } from '@nats-io/kv';
-import { AGENTS_BUCKET, type Heartbeat, seal } from '../../messaging/index.ts';
-import { skipWithoutNats, startFederation } from '../../messaging/testing.ts';
+import { AGENTS_BUCKET, type Heartbeat, seal } from '../messaging/index.ts';
+import { skipWithoutNats, startFederation } from '../messaging/testing.ts';
 import { lastHeartbeats } from './agents.ts';
 import { prepareStreams } from './streams.ts';
 
