@@ -27,7 +27,8 @@ if (files.some((file) => file.startsWith('test'))) process.env['FEDRAD_TEST_PACK
 process.env['NODE_COMPILE_CACHE'] ??= join(root, 'node_modules', '.cache', 'tests');
 
 const skipped: string[] = [];
-const events = run({ files, concurrency: availableParallelism(), timeout: FILE_TIMEOUT_MS });
+// One more than there are cores: much of a federation is waiting.
+const events = run({ files, concurrency: availableParallelism() + 1, timeout: FILE_TIMEOUT_MS });
 events.on('test:fail', () => {
   process.exitCode = 1;
 });

@@ -61,9 +61,10 @@ export function openEnds(
   };
   const read = async (compute: string): Promise<void> => {
     let [sequence, complaint] = [0, ''];
-    const bell = openBell(nc, endSubject(compute, run));
+    let bell: ReturnType<typeof openBell> | undefined;
     while (!closing.signal.aborted) {
       try {
+        bell ??= openBell(nc, endSubject(compute, run));
         const next = await nextStored(nc, endsStream(compute), endSubject(compute, run), sequence);
         complaint = '';
         if (next) {
@@ -80,7 +81,7 @@ export function openEnds(
         await sleep(RETRY_MS, undefined, { signal: closing.signal }).catch(() => {});
       }
     }
-    bell.close();
+    bell?.close();
   };
   const readers = new Map<string, Promise<void>>();
   return {

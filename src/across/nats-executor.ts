@@ -313,13 +313,13 @@ function pause(signal: AbortSignal): Promise<void> {
 async function isQueued(nc: NatsConnection, work: { compute: string; run: string }, sequences: readonly number[]) {
   try {
     const { streams, consumers } = await jetstreamManager(nc);
-    const { delivered, num_ack_pending: pending } = await consumers.info(WORK_STREAM, workConsumer(work.compute));
+    const { ack_floor: floor } = await consumers.info(WORK_STREAM, workConsumer(work.compute));
     for (const seq of sequences) {
       const message = await streams.getMessage(WORK_STREAM, { seq });
       // A stream that was lost and made anew counts from 1 again.
       if (message?.subject !== workSubject(work.compute, work.run)) continue;
-      // What the hospital's consumer has passed, and waits for no answer of, lies there and is never given out.
-      if (seq > delivered.stream_seq || pending > 0) return true;
+      // Up to its floor the hospital's consumer waits for no answer: what still lies there was passed, and is never given out.
+      if (seq > floor.stream_seq) return true;
     }
     return false;
   } catch {

@@ -76,6 +76,7 @@ const OVER: Readonly<Record<string, 'COMPLETED' | 'FAILED' | 'CANCELED'>> = {
 const ARRIVES_MS = 10 * 60_000;
 /** The steps of a job that is over are told by another service, which may be behind; not for longer than this. */
 const LAG_MS = 10 * 60_000;
+const BEHIND = 'the job is over, and Azure ML does not tell yet how this step ended';
 
 /** Asks Azure ML how the run stands and records what is new; gives the new state. The caller holds the run's lock. */
 export async function syncAzureRun(options: SyncOptions): Promise<RunState> {
@@ -109,7 +110,8 @@ export async function syncAzureRun(options: SyncOptions): Promise<RunState> {
     FAILED: failed !== undefined,
     CANCELED: true,
   };
-  if (end !== undefined && (isTold[end] || isLate(state, now()))) {
+  if (end !== undefined && !isTold[end]) noteLag(state, graph, append, now());
+  if (end !== undefined && (isTold[end] || isLate(history.events(runId), now()))) {
     const reason =
       end === 'COMPLETED' ? undefined : failed ? `${failed.step}: ${failureOf(failed)}` : `Azure ML says ${status}`;
     append({ type: 'finished', at: now().toISOString(), status: end, ...(reason === undefined ? {} : { reason }) });
@@ -122,13 +124,23 @@ const isEnded = (step: StepState | undefined): boolean => {
   return status !== undefined && status !== 'running';
 };
 
-/** Whether nothing has been told of the run's steps for so long that nothing more will be. */
-function isLate({ submittedAt, started, steps }: RunState, now: Date): boolean {
-  const times = [...steps.values()].flatMap(({ attempts }) =>
-    attempts.map((each) => ('finishedAt' in each ? each.finishedAt : each.startedAt)),
-  );
-  const last = Math.max(...[submittedAt, started?.at ?? submittedAt, ...times].map((time) => Date.parse(time)));
-  return now.getTime() - last > LAG_MS;
+/** Records, once, that the steps are told later than the job. */
+function noteLag(
+  { steps }: RunState,
+  graph: Graph,
+  append: (event: Exclude<RunEvent, { type: 'submitted' }>) => void,
+  now: Date,
+): void {
+  const untold = graph.steps.filter(({ id }) => !isEnded(steps.get(id)));
+  if (untold.some(({ id }) => steps.get(id)?.waiting === BEHIND)) return;
+  for (const { id } of untold.slice(0, 1))
+    append({ type: 'step-waiting', at: now.toISOString(), step: id, reason: BEHIND });
+}
+
+/** Whether the job was seen over so long ago that no more will be told. */
+function isLate(events: readonly RunEvent[], now: Date): boolean {
+  const seen = events.find((event) => event.type === 'step-waiting' && event.reason === BEHIND);
+  return seen !== undefined && now.getTime() - Date.parse(seen.at) > LAG_MS;
 }
 
 async function syncStep(
@@ -143,7 +155,7 @@ async function syncStep(
   // Canceled without a start: another step failed before it.
   if (end === 'CANCELED' && child.startedAt === undefined) return;
   const startedAt = timeOf(child.startedAt, now);
-  if (!known) append({ type: 'step-started', at: startedAt, step, attempt: 1, threads: 1 });
+  if (!known?.attempts.length) append({ type: 'step-started', at: startedAt, step, attempt: 1, threads: 1 });
   let log: string | undefined;
   try {
     log = await ml.log(child.runId, LOG);
@@ -153,7 +165,8 @@ async function syncStep(
     // It is tried again while the run goes on; the step's end does not depend on it.
     if (!isOver) return;
   }
-  if (log !== undefined) await writeLog(logs, step, log);
+  // A line that is still being written would be other words at the next look.
+  if (log !== undefined) await writeLog(logs, step, end === undefined ? log.slice(0, log.lastIndexOf('\n') + 1) : log);
   if (end === undefined || end === 'CANCELED') return;
   // From here on nothing can fail: all of it is recorded, or nothing.
   const at = timeOf(child.endedAt, now);

@@ -8,15 +8,30 @@ import {
   InteractiveBrowserCredential,
   type TokenCredential,
 } from '@azure/identity';
+import { orAborted } from '../base/index.ts';
+
+const signIns: { asking?: TokenCredential; quiet?: TokenCredential } = {};
 
 /**
- * The sign-in of this process. In a job of Azure ML whose compute has a user-assigned identity, `DEFAULT_IDENTITY_CLIENT_ID` names it
+ * The sign-in of this process: one for all calls, so that a browser opens at most once.
+ *
+ * @param options.mayAsk false: nobody is asked, for a command that only looks (default true)
+ */
+export function azureCredential({ mayAsk = true } = {}): TokenCredential {
+  const kind = mayAsk ? 'asking' : 'quiet';
+  const known = signIns[kind] ?? (mayAsk ? newCredential() : newCredential(process.env, false));
+  signIns[kind] = known;
+  return known;
+}
+
+/**
+ * A sign-in. In a job of Azure ML whose compute has a user-assigned identity, `DEFAULT_IDENTITY_CLIENT_ID` names it
  * (https://learn.microsoft.com/azure/machine-learning/how-to-identity-based-service-authentication); `AZURE_CLIENT_ID` names another. Where `AZURE_AUTHORITY_HOST` names another authority than the public cloud's, the public cloud is not asked
  * whether it is one: it may not be reachable from there.
  *
  * @param terminal whether a person could answer; default by standard input and output
  */
-export function azureCredential(
+export function newCredential(
   environment: NodeJS.ProcessEnv = process.env,
   terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY),
 ): TokenCredential {
@@ -43,7 +58,12 @@ function orBrowser(usual: TokenCredential, browser: TokenCredential): TokenCrede
       console.error('Nobody is signed in to Azure (az login). A browser opens: sign in there within two minutes.');
     const next = (last ?? Promise.resolve(null)).catch(() => null).then(() => browser.getToken(...args));
     last = next;
-    return next;
+    // The browser itself waits for ever, whatever its options say.
+    return orAborted(next, AbortSignal.any([AbortSignal.timeout(BROWSER_MS), ...callerOf(args)])).catch(
+      (cause: unknown) => {
+        throw new NobodySignedIn(cause);
+      },
+    );
   };
   return {
     getToken: async (...args) => {
@@ -56,6 +76,19 @@ function orBrowser(usual: TokenCredential, browser: TokenCredential): TokenCrede
       }
     },
   };
+}
+
+const BROWSER_MS = 120_000;
+
+const callerOf = ([, options]: Parameters<TokenCredential['getToken']>): AbortSignal[] =>
+  options?.abortSignal instanceof AbortSignal ? [options.abortSignal] : [];
+
+/** Named as Microsoft's own errors of this kind are: errors.ts knows them by it. */
+class NobodySignedIn extends Error {
+  constructor(cause: unknown) {
+    super('nobody has signed in with the browser', { cause });
+    this.name = 'AuthenticationRequiredError';
+  }
 }
 
 const NOBODY = new Set(['AggregateAuthenticationError', 'CredentialUnavailableError']);

@@ -88,7 +88,7 @@ export function componentCalls(
   vault: string | undefined,
   processes: (step: Step) => number,
 ): ReadonlyMap<string, ComponentCall> {
-  const kinds = Map.groupBy(graph.steps, kindOf);
+  const kinds = Map.groupBy(graph.steps, ({ component }) => NAMES[component]);
   const calls = new Map<string, ComponentCall>();
   for (const [name, steps] of kinds) {
     const drafts = steps.map((step) => ({ step, ...draftOf(step, vault, processes(step)) }));
@@ -110,10 +110,6 @@ const dataInputs = ({ inputs }: Step): string[] => Object.keys(inputs).filter((n
 const isPytorch = ({ component }: Step): boolean => component === 'train-in-silo-pytorch';
 
 const isTraining = ({ component }: Step): boolean => component.startsWith('train-in-silo');
-
-/** The component's name; all data pooled is a component of its own, since it has more than the one data set. */
-const kindOf = (step: Step): string =>
-  isTraining(step) && dataInputs(step).length > 1 ? 'fedrad_pneumonia_train_pooled' : NAMES[step.component];
 
 function draftOf(step: Step, vault: string | undefined, processCount: number) {
   const ports: Port[] = [];

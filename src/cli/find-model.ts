@@ -43,14 +43,15 @@ export async function findModel({ model, which }: ModelChoice, command: Command)
 /** Of the runs that have a model, so many of the last are named in an error. */
 const LISTED_RUNS = 5;
 
-const modelIn = (state: RunState, which: 'best' | 'last') => state.steps.get('evidence')?.outputs[`${which}_model`];
+const hasModel = (state: RunState): boolean =>
+  state.steps.get('evidence')?.attempts.some(({ status }) => status === 'completed') ?? false;
 
 /** The best or last model of a run. */
 export async function modelOfRun(home: string, runId: string, which: 'best' | 'last'): Promise<FoundModel> {
   using history = await openRunHistory(home);
   const known = history.list();
   if (!known.some(({ id }) => id === runId)) {
-    const withModel = known.flatMap(({ id }) => (modelIn(foldRun(history.events(id)), which) ? [id] : []));
+    const withModel = known.flatMap(({ id }) => (hasModel(foldRun(history.events(id))) ? [id] : []));
     const listed = withModel.slice(-LISTED_RUNS).toReversed().join(', ');
     fail(
       `--model ${runId}`,

@@ -87,7 +87,7 @@ function reportData(
       })),
     ]),
     hospitals: silos.map(({ name }) => hospitalData(name, best)),
-    training: [...trainingFacts(config, evidence), ...trainerFacts(config)],
+    training: [...trainingFacts(config, evidence), ...trainerFacts(config, state.started?.sandbox === 'azure-ml')],
     privacy: missing(
       'no differential privacy and no secure aggregation in this run: the orchestrator sees the updates',
     ),
@@ -259,12 +259,16 @@ const optionWords = ({ kind, ...options }: { kind: string } & Record<string, unk
   ].join(', ');
 
 /** Who trained in PyTorch; nothing where nobody did. */
-function trainerFacts({ federated_learning: { silos } }: PneumoniaConfig): ReportData['training'] {
+function trainerFacts({ federated_learning: { silos } }: PneumoniaConfig, onAzure: boolean): ReportData['training'] {
+  const processes = (given: number | undefined): string =>
+    given === undefined && onAzure
+      ? 'a process for each GPU'
+      : `${given ?? 1} process${(given ?? 1) === 1 ? '' : 'es'}`;
   return silos
     .filter(({ trainer }) => trainer === 'pytorch')
-    .map(({ name, process_count_per_instance: processes = 1 }) => ({
+    .map(({ name, process_count_per_instance: given }) => ({
       name: `Trainer of ${name}`,
-      value: `PyTorch, ${processes} process${processes === 1 ? '' : 'es'}`,
+      value: `PyTorch, ${processes(given)}`,
     }));
 }
 

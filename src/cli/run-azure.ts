@@ -28,12 +28,12 @@ const LOOK_MS = 2_000;
 const loadAzure = () => import('../azure/index.ts');
 
 /** What is needed to ask Azure ML about a run; undefined where it is not a run there. */
-async function openRun(home: string, history: RunHistory, runId: string) {
+async function openRun(home: string, history: RunHistory, runId: string, mayAsk = true) {
   const { folder, logs } = runFiles(home, runId);
   if (!(await isAzureRun(home, runId))) return undefined;
   const azure = await loadAzure();
   const run = (await azure.readAzureRun(folder))!;
-  const credential = azure.azureCredential();
+  const credential = azure.azureCredential({ mayAsk });
   const endpoints = azure.azureEndpoints();
   const ml = await azure.openAzureMl({ credential, address: run, resourceManager: endpoints.resourceManager });
   const graph = await readGraph(home, runId);
@@ -62,10 +62,12 @@ export async function evidenceOutputs(
   history: RunHistory,
   runId: string,
 ): Promise<Readonly<Record<string, StepOutput>>> {
-  const of = () => foldRun(history.events(runId)).steps.get(EVIDENCE);
-  const known = of()?.outputs ?? {};
-  const end = of()?.attempts.find(({ status }) => status === 'completed');
-  if (Object.keys(known).length > 0 || end?.status !== 'completed' || !(await isAzureRun(home, runId))) return known;
+  const known = () => foldRun(history.events(runId)).steps.get(EVIDENCE)?.outputs ?? {};
+  const { status, finishedAt } = foldRun(history.events(runId));
+  const isFetched = (): boolean => Object.keys(known()).length > 0;
+  if (isFetched() || status !== 'COMPLETED' || !(await isAzureRun(home, runId))) return known();
+  using _lock = await lockOf(history, runId);
+  if (isFetched()) return known();
   const { azure, ml, run, options, credential, endpoints } = (await openRun(home, history, runId))!;
   const step = options.graph.steps.find(({ id }) => id === EVIDENCE)!;
   const child = await azure.completedChild(ml, run.job, EVIDENCE);
@@ -81,8 +83,11 @@ export async function evidenceOutputs(
     outputs[name] = { path: uri, ...content };
   }
   await checkEvidence(folder);
-  const { attempt, finishedAt: at, seconds, cpuSeconds } = end;
-  history.append(runId, { type: 'step-finished', step: EVIDENCE, at, attempt, outputs, seconds, cpuSeconds });
+  // The first was without them, or the run was over before Azure ML told of the step.
+  const last = foldRun(history.events(runId)).steps.get(EVIDENCE)?.attempts.at(-1);
+  const { seconds, cpuSeconds } = last?.status === 'completed' ? last : { seconds: 0, cpuSeconds: 0 };
+  const at = last?.status === 'completed' ? last.finishedAt : (finishedAt ?? new Date().toISOString());
+  history.append(runId, { type: 'step-finished', step: EVIDENCE, at, attempt: 1, outputs, seconds, cpuSeconds });
   return outputs;
 }
 
@@ -108,13 +113,14 @@ export async function updateFromAzure(
   home: string,
   history: RunHistory,
   runId: string,
+  { mayAsk = true } = {},
 ): Promise<FedradError | undefined> {
   if (foldRun(history.events(runId)).finishedAt !== undefined || !(await isAzureRun(home, runId))) return undefined;
   // Whoever holds it brings it up to date.
   using lock = history.lock(runId);
   if (!lock) return undefined;
   try {
-    const opened = await openRun(home, history, runId);
+    const opened = await openRun(home, history, runId, mayAsk);
     if (opened) await opened.azure.syncAzureRun(opened.options);
     return undefined;
   } catch (error) {
@@ -141,7 +147,7 @@ export async function followAzure(
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   try {
     announce();
-    using _lock = await lockOf(history, runId);
+    using _lock = await lockOf(history, runId, interrupt.signal);
     const opened = await openRun(home, history, runId);
     if (!opened) return fail(`run ${runId}`, 'it is not a run on Azure ML', `fedrad run show ${runId}`);
     const state = await opened.azure.followAzureRun({
@@ -164,8 +170,8 @@ export async function followAzure(
 }
 
 /** The lock of a run; whoever only looks at it lets it go within moments. */
-async function lockOf(history: RunHistory, runId: string) {
-  for (const end = performance.now() + LOCK_TIMEOUT_MS; performance.now() < end; ) {
+async function lockOf(history: RunHistory, runId: string, signal?: AbortSignal) {
+  for (const end = performance.now() + LOCK_TIMEOUT_MS; performance.now() < end && !signal?.aborted; ) {
     const lock = history.lock(runId);
     if (lock) return lock;
     await sleep(100);

@@ -58,7 +58,7 @@ export function addRunCommands(root: Command): void {
     async ({ json }: Options, command: Command) => {
       const { home, history } = await opened(command);
       for (const { id, finishedAt } of history.list())
-        if (finishedAt === undefined) await updateFromAzure(home, history, id);
+        if (finishedAt === undefined) await updateFromAzure(home, history, id, { mayAsk: false });
       const runs = await Promise.all(
         history.list().map(async (run) => ({ ...run, status: await currentStatus(home, history, run) })),
       );
@@ -302,13 +302,15 @@ async function printFrom(file: string, step: string, offset: number): Promise<nu
     ({ size }) => size,
     () => 0,
   );
-  if (size <= offset) return offset;
+  if (size <= offset || process.stdout.errored) return offset;
   console.log(`--- ${step}`);
   // Not a pipeline: each leaves listeners on standard output, and a run has many logs.
   for await (const chunk of createReadStream(file, { start: offset, end: size - 1 })) {
-    await new Promise<void>((resolve, reject) => {
-      process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()));
+    // What goes wrong with standard output is for its own listener.
+    await new Promise<void>((resolve) => {
+      process.stdout.write(chunk, () => resolve());
     });
+    if (process.stdout.errored) break;
   }
   return size;
 }

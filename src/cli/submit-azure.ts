@@ -5,7 +5,7 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { AzureMl, JobStanding, WorkspaceAddress } from '../azure/index.ts';
-import { fail, messageOf } from '../base/index.ts';
+import { FedradError, fail, messageOf } from '../base/index.ts';
 import {
   type Graph,
   graphHash,
@@ -14,7 +14,7 @@ import {
   parseUploadSource,
   type UploadConfig,
 } from '../pipelines/index.ts';
-import { openRunHistory, type WorkspaceName } from '../workspace/index.ts';
+import { openRunHistory, type RunHistory, type WorkspaceName } from '../workspace/index.ts';
 import { printJson } from './context.ts';
 import { createRun } from './create-run.ts';
 import { tellOutcome } from './execute.ts';
@@ -156,21 +156,35 @@ export async function submitToAzure(
     return undefined;
   }
   const outcome = await followAzure(home, history, id, announce);
-  if (outcome.status === 'COMPLETED' && pipeline === 'pneumonia')
-    await writeWhole({ [runFiles(home, id).report]: (await makeReport(home, history, id)).html });
   if (outcome.status === 'INTERRUPTED') {
     console.error(`Run ${id} goes on at Azure (fedrad run logs ${id} --follow; fedrad run cancel ${id} ends it).`);
     return 130;
   }
-  if (!options.json) return tellOutcome(home, id, pipeline, outcome, workspaceOptions(address));
-  printJson({ id, experiment, pipeline, studio, ...outcome });
-  return outcome.status === 'COMPLETED' ? 0 : 1;
+  // The run is what it is, whether its evidence can be read from here or not.
+  const unread =
+    outcome.status === 'COMPLETED' && pipeline === 'pneumonia' ? await reportProblem(home, history, id) : undefined;
+  if (options.json) printJson({ id, experiment, pipeline, studio, ...outcome });
+  else if (unread === undefined) return tellOutcome(home, id, pipeline, outcome, workspaceOptions(address));
+  else console.log(`Run ${id} completed.`);
+  if (unread) console.error(`fedrad: ${unread.message}\nNext: once mended: fedrad run report ${id}`);
+  return outcome.status === 'COMPLETED' && !unread ? 0 : 1;
+}
+
+/** Writes the report; gives what stood in the way. */
+async function reportProblem(home: string, history: RunHistory, id: string): Promise<FedradError | undefined> {
+  try {
+    await writeWhole({ [runFiles(home, id).report]: (await makeReport(home, history, id)).html });
+    return undefined;
+  } catch (error) {
+    if (error instanceof FedradError) return error;
+    throw error;
+  }
 }
 
 /** Whether Azure has said no, and not only nothing. */
 const isRefusal = (error: unknown): boolean => {
   const status = error instanceof Error ? (error.cause as { statusCode?: unknown } | undefined)?.statusCode : undefined;
-  return typeof status === 'number' && status >= 400 && status < 500;
+  return typeof status === 'number' && status >= 400 && status < 500 && status !== 408 && status !== 429;
 };
 
 /** The job, if Azure has it. @throws FedradError where nobody answers: whether it runs is not known */

@@ -5,6 +5,7 @@ import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
 import {
+  checkOwnData,
   type Graph,
   type PneumoniaConfig,
   parseConfig,
@@ -99,6 +100,7 @@ export function addSubmitCommands(root: Command): void {
     .action((options: SubmitOptions, command: Command) =>
       submit(options, homeOf(command), 'pneumonia', (text, file) => {
         const config = parseConfig(text, pneumoniaConfigSchema, file);
+        checkOwnData(config, file);
         return {
           aml: config.aml,
           graph: pneumoniaGraph(config),
@@ -155,7 +157,9 @@ async function submit(
     fail(file, 'cannot read the config', 'give --config <file>', cause),
   );
   const { aml, graph, check, checkForAzure, places } = compile(text, basename(file));
-  const name = withSubscription(await chosenWorkspace(options, aml));
+  const given = await chosenWorkspace(options, aml);
+  const isHere = options.target !== 'azure' && (await hasWorkspace(home, given.workspaceName));
+  const name = isHere ? given : withSubscription(given);
   const mlruns = await checkedMlruns(options);
   if (await isOnAzure(options, home, name)) {
     if (mlruns !== undefined)

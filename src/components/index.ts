@@ -1,6 +1,7 @@
 /** What the other rooms may use of components. */
 export type { ComponentSpec, Needs } from './component.ts';
 export { checkShares, readShare } from './data-facts.ts';
+export { eachLine } from './each-line.ts';
 export { type Evidence, evidenceSchema } from './evidence.ts';
 export { mayLeave, messageIn, type StepMessage, stepMessageSchema } from './messages.ts';
 export { cardFiles, cardPaths, readModelCard } from './model-card-file.ts';

@@ -4,9 +4,10 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
+import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { withoutPaths } from '../base/index.ts';
+import { eachLine } from './each-line.ts';
 import { mayLeave, messageIn } from './messages.ts';
 
 /** On a step's command line: what it prints loses paths and file names, as it does when it leaves a hospital. */
@@ -22,15 +23,16 @@ export async function runWithoutPaths(args: readonly string[]): Promise<number> 
   // The pipe ends with this process, whatever that dies of, and with the pipe the step.
   if (args.includes(ATTACHED)) process.stdin.pipe(child.stdin);
   else child.stdin.write('{}\n');
-  passOn(child.stdout, process.stdout);
-  passOn(child.stderr, process.stderr);
-  // After the last line.
-  const [code] = (await once(child, 'close')) as [number | null];
-  return code ?? 1;
+  const closed = once(child, 'close') as Promise<[code: number | null, by: NodeJS.Signals | null]>;
+  await Promise.all([passOn(child.stdout, process.stdout), passOn(child.stderr, process.stderr)]);
+  const [code, by] = await closed;
+  if (by !== null) console.error(`the step was killed by ${by}`);
+  // As a shell says it.
+  return code ?? 128 + (by === null ? 0 : constants.signals[by]);
 }
 
-const passOn = (from: Readable, to: Writable): void =>
-  void createInterface({ input: from }).on('line', (line) => void to.write(`${leaving(line)}\n`));
+const passOn = (from: Readable, to: Writable): Promise<void> =>
+  eachLine(from, (line) => void to.write(`${leaving(line)}\n`));
 
 function leaving(line: string): string {
   const message = messageIn(line);

@@ -89,17 +89,6 @@ export const pneumoniaConfigSchema = z
     ) => {
       refuseShared('name', silos, context);
       refuseShared('datastore', silos, context);
-      for (const [index, { datastore, silo_data }] of silos.entries()) {
-        const path = ['federated_learning', 'silos', index, 'silo_data', 'path'];
-        orRefused(
-          () => {
-            const { datastore: holds } = parseDatastoreUri(silo_data.path);
-            if (holds !== datastore)
-              fail('path', `it lies in ${holds}, and the silo's datastore is ${datastore}`, 'use one for both');
-          },
-          (message, remedy) => context.addIssue({ code: 'custom', path, message, params: { remedy } }),
-        );
-      }
       if (silos.length * iterations > MAX_EVALUATIONS) {
         const path = ['training_parameters', 'num_of_iterations'];
         const most = Math.floor(MAX_EVALUATIONS / silos.length);
@@ -123,6 +112,16 @@ export const pneumoniaConfigSchema = z
   );
 
 export type PneumoniaConfig = z.infer<typeof pneumoniaConfigSchema>;
+
+/** Each silo's images lie in its own datastore. Looked at when a run is submitted: what is known of earlier runs is read as it is. */
+export function checkOwnData({ federated_learning: { silos } }: PneumoniaConfig, file: string): void {
+  for (const [index, { datastore, silo_data }] of silos.entries()) {
+    const where = `${file}: federated_learning.silos[${index}].silo_data.path`;
+    const { datastore: holds } = parseDatastoreUri(silo_data.path, where);
+    if (holds !== datastore)
+      fail(where, `it lies in ${holds}, and the silo's datastore is ${datastore}`, 'use one for both');
+  }
+}
 export type Silo = z.infer<typeof siloSchema>;
 
 export const uploadConfigSchema = z

@@ -52,10 +52,7 @@ async function submissions() {
   const kubernetes = pneumonia
     .replaceAll(/datastore: datastore_silo\d/g, (own) => own + PYTORCH)
     .replace('mode: download', 'mode: ro_mount')
-    .replace(
-      'training_parameters:',
-      'training_parameters:\n  round_deadline_minutes: 90\n  baselines: [alone, pooled]',
-    );
+    .replace('training_parameters:', 'training_parameters:\n  round_deadline_minutes: 90\n  baselines: [alone]');
   return [
     { name: 'upload-data', pipeline: UPLOAD, config: await read('upload-data/config.yaml') },
     { name: 'upload-data of an archive', pipeline: UPLOAD, config: uploadConfig('zip:/data/images.zip') },

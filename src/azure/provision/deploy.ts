@@ -60,6 +60,7 @@ export async function deployPlan(options: DeployOptions): Promise<Deployed> {
   const total = template.resources.length;
   const body = armTemplate(template);
   let refused: AzureError | undefined;
+  let parameters: { keyVaultPolicies: Awaited<ReturnType<Manager['vaultPolicies']>> };
   try {
     if ((await manager.groupRegion()) === undefined) {
       signal.throwIfAborted();
@@ -77,15 +78,15 @@ export async function deployPlan(options: DeployOptions): Promise<Deployed> {
     }
     const namespaces = [...new Set(template.resources.map(({ type }) => type.split('/')[0]!))];
     for (const namespace of await manager.registerProviders(namespaces)) onEvent({ kind: 'registered', namespace });
-    const parameters = { keyVaultPolicies: await manager.vaultPolicies(azureNames(plan).keyVault) };
+    parameters = { keyVaultPolicies: await manager.vaultPolicies(azureNames(plan).keyVault) };
     refused = await manager.validate(deployment, body, parameters);
     signal.throwIfAborted();
-    // From here on Azure may have it.
-    refused ??= await manager.start(deployment, body, parameters);
   } catch (error) {
     if (!signal.aborted) throw error;
     return { outcome: 'not started', deployment, resources: [] };
   }
+  // From here on Azure may have it.
+  refused ??= await manager.start(deployment, body, parameters);
   if (refused) throw tell(problemsOf(refused, options), `resource group ${resourceGroup}`, options);
   return follow(manager, deployment, total, options);
 }

@@ -9,7 +9,7 @@ import { createWriteStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { FULL_DISK, messageOf, printable } from '../../base/index.ts';
-import { messageIn, openStepLog, REFUSED, type StepMessage } from '../../components/index.ts';
+import { eachLine, messageIn, openStepLog, REFUSED, type StepMessage } from '../../components/index.ts';
 import type { Command } from './sandbox.ts';
 
 export interface AttemptOptions {
@@ -30,8 +30,6 @@ export type AttemptResult =
   | { readonly kind: 'aborted' };
 
 const LOG_TAIL_LINES = 12;
-/** Characters of a line that are read. */
-const LINE_LIMIT = 16_000;
 const LOG_BYTES_LIMIT = 50_000_000;
 
 /** Runs the command to its end. Never throws for what the child does. */
@@ -120,23 +118,3 @@ const ownErrorText = (error: unknown): string =>
   error instanceof Error && 'code' in error && error.code === 'ENOSPC'
     ? `log of the step: ${FULL_DISK}; free some space, then fedrad run resume`
     : messageOf(error);
-
-/** Calls `handle` with each line; of a longer one with its first {@link LINE_LIMIT} characters, and never holds more. */
-function eachLine(stream: Readable, handle: (line: string) => void): Promise<void> {
-  let line = '';
-  stream.setEncoding('utf8');
-  stream.on('data', (chunk: string) => {
-    const [first, ...rest] = chunk.split('\n');
-    line = (line + first).slice(0, LINE_LIMIT);
-    for (const next of rest) {
-      handle(line);
-      line = next.slice(0, LINE_LIMIT);
-    }
-  });
-  return new Promise((resolve) => {
-    stream.once('close', () => {
-      if (line !== '') handle(line);
-      resolve();
-    });
-  });
-}
