@@ -132,9 +132,9 @@ function noteLag(
   now: Date,
 ): void {
   const untold = graph.steps.filter(({ id }) => !isEnded(steps.get(id)));
-  if (untold.some(({ id }) => steps.get(id)?.waiting === BEHIND)) return;
-  for (const { id } of untold.slice(0, 1))
-    append({ type: 'step-waiting', at: now.toISOString(), step: id, reason: BEHIND });
+  const [first] = untold;
+  if (!first || untold.some(({ id }) => steps.get(id)?.waiting === BEHIND)) return;
+  append({ type: 'step-waiting', at: now.toISOString(), step: first.id, reason: BEHIND });
 }
 
 /** Whether the job was seen over so long ago that no more will be told. */

@@ -87,5 +87,6 @@ export async function trackNow(
   if (!place)
     return fail(`run ${runId}`, 'nothing says where to log it', 'set MLFLOW_TRACKING_URI, or give --mlruns <folder>');
   const refused = ({ message }: Error): void => console.error(`note: left out: ${message}`);
-  return logRun(runToTrack(home, history, runId, await readGraph(home, runId), place), refused);
+  // Awaited: the lock is held as long.
+  return await logRun(runToTrack(home, history, runId, await readGraph(home, runId), place), refused);
 }

@@ -133,7 +133,7 @@ export async function joinFederation(home: string, line: string, options: JoinOp
       const { proxy } = options;
       if (proxy !== undefined)
         await writeFileAtomic(description, toStoredJson({ ...existing, proxy } satisfies MembershipFile));
-      return openMembership(home);
+      return await openMembership(home);
     }
     checkSameHospital(existing, invitation);
   }
@@ -169,7 +169,7 @@ export async function joinFederation(home: string, line: string, options: JoinOp
   await rm(membershipFolder(home), { recursive: true, force: true });
   await rename(paths.folder, membershipFolder(home));
   await flushFolder(home);
-  return openMembership(home);
+  return await openMembership(home);
 }
 
 function checkSameHospital(existing: MembershipFile, invitation: Invitation): void {

@@ -82,7 +82,8 @@ export function folderStore(folder: string, now: () => number): TrackingStore {
       const meta = await readMeta(join(folder, id), experimentSchema);
       if (meta?.name === name && meta.experiment_id === id && meta.lifecycle_stage === 'active') return id;
     }
-    return makeExperiment(newExperimentId(), name);
+    // Awaited, so that the lock is held until it is there.
+    return await makeExperiment(newExperimentId(), name);
   };
 
   const startRun = async ({ experimentId, name, startedAt, tags }: NewRun): Promise<string> => {
