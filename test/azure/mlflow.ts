@@ -188,10 +188,12 @@ const calls: { readonly [Call in keyof typeof bodies]: (state: Mlflow, body: Bod
     }
     for (const { key, value } of body.params) run.params.set(key, value);
     for (const { key, value } of body.tags) run.tags.set(key, value);
+    const known = new Set(run.metrics.map((each) => JSON.stringify(each)));
     for (const { step = 0, ...metric } of body.metrics) {
       const point = { ...metric, step };
-      const twice = run.metrics.some((each) => JSON.stringify(each) === JSON.stringify(point));
-      if (!twice) run.metrics.push(point);
+      if (known.has(JSON.stringify(point))) continue;
+      known.add(JSON.stringify(point));
+      run.metrics.push(point);
     }
     return ok();
   },
