@@ -19,30 +19,28 @@ const signIns: { asking?: TokenCredential; quiet?: TokenCredential } = {};
  */
 export function azureCredential({ mayAsk = true } = {}): TokenCredential {
   const kind = mayAsk ? 'asking' : 'quiet';
-  const known = signIns[kind] ?? (mayAsk ? newCredential() : newCredential(process.env, false));
+  // A person who could answer sits at a terminal.
+  const known = signIns[kind] ?? newCredential(mayAsk && Boolean(process.stdin.isTTY && process.stdout.isTTY));
   signIns[kind] = known;
   return known;
 }
 
 /**
  * A sign-in. In a job of Azure ML whose compute has a user-assigned identity, `DEFAULT_IDENTITY_CLIENT_ID` names it
- * (https://learn.microsoft.com/azure/machine-learning/how-to-identity-based-service-authentication); `AZURE_CLIENT_ID` names another. Where `AZURE_AUTHORITY_HOST` names another authority than the public cloud's, the public cloud is not asked
- * whether it is one: it may not be reachable from there.
- *
- * @param terminal whether a person could answer; default by standard input and output
+ * (https://learn.microsoft.com/azure/machine-learning/how-to-identity-based-service-authentication); `AZURE_CLIENT_ID` names another.
+ * Where `AZURE_AUTHORITY_HOST` names another authority than the public cloud's, the public cloud is not asked whether it is one: it may not
+ * be reachable from there.
  */
-export function newCredential(
-  environment: NodeJS.ProcessEnv = process.env,
-  terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY),
-): TokenCredential {
-  const identity = environment['AZURE_CLIENT_ID'] || environment['DEFAULT_IDENTITY_CLIENT_ID'];
-  const tenantId = environment['AZURE_TENANT_ID'];
-  const authority = { disableInstanceDiscovery: Boolean(environment['AZURE_AUTHORITY_HOST']) };
+function newCredential(withBrowser: boolean): TokenCredential {
+  const { env } = process;
+  const identity = env['AZURE_CLIENT_ID'] || env['DEFAULT_IDENTITY_CLIENT_ID'];
+  const tenantId = env['AZURE_TENANT_ID'];
+  const authority = { disableInstanceDiscovery: Boolean(env['AZURE_AUTHORITY_HOST']) };
   const usual = new DefaultAzureCredential({
     ...authority,
     ...(identity ? { managedIdentityClientId: identity } : {}),
   });
-  if (!terminal) return usual;
+  if (!withBrowser) return usual;
   return orBrowser(usual, new InteractiveBrowserCredential({ ...authority, ...(tenantId ? { tenantId } : {}) }));
 }
 

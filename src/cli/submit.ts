@@ -161,7 +161,8 @@ async function submit(
   const isHere = options.target !== 'azure' && (await hasWorkspace(home, given.workspaceName));
   const name = isHere ? given : withSubscription(given);
   const mlruns = await checkedMlruns(options);
-  if (await isOnAzure(options, home, name)) {
+  // A workspace that is named in full and is not one of this home is Azure's, unless --target says otherwise.
+  if (options.target === undefined ? namesAzure(name) && !isHere : options.target === 'azure') {
     if (mlruns !== undefined)
       fail('--mlruns', 'on Azure ML the steps log to the workspace itself', 'see them in the Studio, or with mlflow');
     checkForAzure?.();
@@ -184,7 +185,7 @@ async function submit(
     return;
   }
   const { workspaceName, resourceGroup, subscriptionId } = name;
-  if (resourceGroup !== undefined && subscriptionId === undefined && !(await hasWorkspace(home, workspaceName)))
+  if (resourceGroup !== undefined && subscriptionId === undefined && !isHere)
     fail(
       '--subscription_id',
       `workspace "${workspaceName}" is none of this home, and on Azure it needs its subscription too`,
@@ -202,10 +203,6 @@ function withSubscription(name: WorkspaceName): WorkspaceName {
   const { resourceGroup, subscriptionId = process.env['AZURE_SUBSCRIPTION_ID'] } = name;
   return resourceGroup === undefined || subscriptionId === undefined ? name : { ...name, subscriptionId };
 }
-
-/** A workspace that is named in full and is not one of this home is Azure's, unless `target` says otherwise. */
-const isOnAzure = async ({ target }: SubmitOptions, home: string, name: WorkspaceName): Promise<boolean> =>
-  target === undefined ? namesAzure(name) && !(await hasWorkspace(home, name.workspaceName)) : target === 'azure';
 
 /** Says which keys have no effect where the run goes. */
 function tellUnusedKeys({ federated_learning: { silos } }: PneumoniaConfig, file: string, onAzure: boolean): void {

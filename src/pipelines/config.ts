@@ -7,7 +7,7 @@ import { FedradError, fail } from '../base/index.ts';
 import { parseDatastoreUri } from '../workspace/index.ts';
 import { notBuilt } from './check-config.ts';
 import { trainingSchema } from './training.ts';
-import { OWN_DATASTORE, parseUploadSource } from './upload-source.ts';
+import { OWN_DATASTORE, parseUploadSource, type UploadSource } from './upload-source.ts';
 
 /** Where the workspace is. Options on the command line win over these. */
 export const amlSchema = z
@@ -56,17 +56,6 @@ function refuseShared<Key extends string>(
     const path = ['federated_learning', 'silos', index, key];
     const message = `"${value}" is also the ${key} of silos[${first}]`;
     context.addIssue({ code: 'custom', path, message, params: { remedy: `give each silo a ${key} of its own` } });
-  }
-}
-
-/** What the action gives; what it has against a value is refused. */
-function orRefused<T>(action: () => T, refuse: (message: string, remedy: string) => void): T | undefined {
-  try {
-    return action();
-  } catch (error) {
-    if (!(error instanceof FedradError)) throw error;
-    refuse(error.problem, error.remedy ?? 'change it');
-    return undefined;
   }
 }
 
@@ -174,10 +163,13 @@ export const uploadConfigSchema = z
     refuseShared('datastore', silos, context);
     const refuse = (key: string, message: string, remedy: string): void =>
       void context.addIssue({ code: 'custom', path: ['data', ...key.split('.')], message, params: { remedy } });
-    const from = orRefused(
-      () => parseUploadSource(source),
-      (message, remedy) => refuse('source', message, remedy),
-    );
+    let from: UploadSource | undefined;
+    try {
+      from = parseUploadSource(source);
+    } catch (error) {
+      if (!(error instanceof FedradError)) throw error;
+      refuse('source', error.problem, error.remedy ?? 'change it');
+    }
     const isOwn = from?.kind === 'datastore' && from.datastore === undefined;
     if (from?.kind === 'datastore' && silos.length > 1 && silos.some(({ datastore }) => datastore === from.datastore)) {
       const other = silos.find(({ datastore }) => datastore !== from.datastore)!;

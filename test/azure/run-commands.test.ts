@@ -4,20 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Cli, openCli, uploadConfig } from '../cli.ts';
+import { type Cli, uploadConfig } from '../cli.ts';
 import { withoutAzurite } from './azurite.ts';
-import { ON_AZURE, type Sandbox, startSandbox } from './sandbox.ts';
+import { ON_AZURE, openCliOnAzure } from './sandbox.ts';
 
 const SUBMIT = ['submit', 'upload-data', '--example', 'PNEUMONIA', '--config', 'upload.yaml', ...ON_AZURE];
-
-async function open(context: TestContext): Promise<Sandbox & { readonly cli: Cli }> {
-  const sandbox = await startSandbox(context);
-  const cli = await openCli(context, sandbox.environment);
-  await cli.write('upload.yaml', uploadConfig('phantom:24'));
-  return { ...sandbox, cli };
-}
 
 async function submitted(cli: Cli): Promise<string> {
   return (JSON.parse(await cli.ok(...SUBMIT, '--json')) as { id: string }).id;
@@ -26,7 +19,7 @@ async function submitted(cli: Cli): Promise<string> {
 test('a cancelation that takes its time ends the run for who follows it and who asked for it; another is refused', {
   skip: withoutAzurite,
 }, async (context) => {
-  const { cli, workspace } = await open(context);
+  const { cli, workspace } = await openCliOnAzure(context);
   await cli.write('upload.yaml', uploadConfig('phantom:3000'));
   const id = await submitted(cli);
   const follower = cli.start(['run', 'logs', id, '--follow']);
@@ -42,7 +35,7 @@ test('a cancelation that takes its time ends the run for who follows it and who 
 test('a step that failed is shown beside those that did not; its token was renewed meanwhile', {
   skip: withoutAzurite,
 }, async (context) => {
-  const { cli, workspace, standIn } = await open(context);
+  const { cli, workspace, standIn } = await openCliOnAzure(context);
   const { vmSize } = workspace.computes.get('silo1-01')!;
   workspace.computes.set('silo1-01', { vmSize, datastores: [] });
   standIn.tokenSeconds = 2;
@@ -64,7 +57,7 @@ test('a step that failed is shown beside those that did not; its token was renew
 test('what Azure refuses of cancel, logs and show is one line, and the run stays as it was seen', {
   skip: withoutAzurite,
 }, async (context) => {
-  const { cli, workspace, standIn, machineLearning } = await open(context);
+  const { cli, workspace, standIn, machineLearning } = await openCliOnAzure(context);
   const id = await submitted(cli);
   assert.match(await cli.fails('run', 'cancel', 'calm_lung_0000'), /no run/);
   assert.match(await cli.fails('run', 'logs', 'calm_lung_0000'), /no run/);

@@ -3,12 +3,12 @@
  * way: once, with Azure's word, and nothing that could be read later is lost. Nothing here was seen on Azure.
  */
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Cli, openCli, pneumoniaConfig, uploadConfig } from '../cli.ts';
+import { type Cli, pneumoniaConfig } from '../cli.ts';
 import { withoutAzurite } from './azurite.ts';
 import { containerOf } from './machine-learning-executor.ts';
-import { ON_AZURE, type Sandbox, startSandbox } from './sandbox.ts';
+import { ON_AZURE, openCliOnAzure, type Sandbox } from './sandbox.ts';
 
 const TINY = pneumoniaConfig()
   .replace('num_of_iterations: 2', 'num_of_iterations: 1')
@@ -28,14 +28,6 @@ interface Shown {
   >;
 }
 
-async function open(context: TestContext): Promise<Sandbox & { readonly cli: Cli }> {
-  const sandbox = await startSandbox(context);
-  const cli = await openCli(context, sandbox.environment);
-  await cli.write('upload.yaml', uploadConfig('phantom:24'));
-  await cli.write('config.yaml', TINY);
-  return { ...sandbox, cli };
-}
-
 const show = async (cli: Cli, id: string): Promise<Shown> => JSON.parse(await cli.ok('run', 'show', id, '--json'));
 
 /** Waits for the job there, without a look from here. */
@@ -48,7 +40,8 @@ async function ended({ workspace }: Sandbox, id: string) {
 test('a run is over when Azure says so; what cannot be read then is read later, and what is behind is waited for', {
   skip: withoutAzurite,
 }, async (context) => {
-  const { cli, ...sandbox } = await open(context);
+  const { cli, ...sandbox } = await openCliOnAzure(context);
+  await cli.write('config.yaml', TINY);
   const { standIn, workspace } = sandbox;
   await cli.ok(...UPLOAD, '--wait');
   const { id } = JSON.parse(await cli.ok(...PNEUMONIA, '--json')) as Shown;
@@ -104,7 +97,7 @@ test('a run is over when Azure says so; what cannot be read then is read later, 
 test('a job that arrived, though its answer was lost, is followed; one that never arrived ends', {
   skip: withoutAzurite,
 }, async (context) => {
-  const { cli, standIn, workspace } = await open(context);
+  const { cli, standIn, workspace } = await openCliOnAzure(context);
   standIn.faults.push({ match: /^PUT .*\/jobs\//, status: 504, times: 20, carriedOut: true });
   const lost = await cli.run([...UPLOAD, '--wait']);
   assert.equal(lost.code, 0, lost.stderr);

@@ -3,7 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { packageVersion } from '../../src/cli/package-version.ts';
+import { type Cli, openCli, uploadConfig } from '../cli.ts';
 import type { Cleanup } from '../hospitals/tool.ts';
 import { startAzurite } from './azurite.ts';
 import { keyVaultApi, newVault, policyFor, type VaultState } from './keyvault.ts';
@@ -37,6 +39,14 @@ export interface Resources {
   readonly vault: VaultState;
   /** Object ids of the computes' identities, by compute. */
   readonly identities: ReadonlyMap<string, string>;
+}
+
+/** The sandbox with a command line whose folder holds upload.yaml: phantoms. */
+export async function openCliOnAzure(context: TestContext): Promise<Sandbox & { readonly cli: Cli }> {
+  const sandbox = await startSandbox(context);
+  const cli = await openCli(context, sandbox.environment);
+  await cli.write('upload.yaml', uploadConfig('phantom:24'));
+  return { ...sandbox, cli };
 }
 
 /** Starts it; it ends with the test. */

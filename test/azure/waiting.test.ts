@@ -4,25 +4,17 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Cli, openCli, uploadConfig } from '../cli.ts';
 import { withoutAzurite } from './azurite.ts';
-import { ON_AZURE, type Sandbox, startSandbox } from './sandbox.ts';
+import { ON_AZURE, openCliOnAzure } from './sandbox.ts';
 
 const UPLOAD = ['submit', 'upload-data', '--example', 'PNEUMONIA', '--config', 'upload.yaml', ...ON_AZURE];
-
-async function open(context: TestContext): Promise<Sandbox & { readonly cli: Cli }> {
-  const sandbox = await startSandbox(context);
-  const cli = await openCli(context, sandbox.environment);
-  await cli.write('upload.yaml', uploadConfig('phantom:24'));
-  return { ...sandbox, cli };
-}
 
 test('Ctrl-C, an expired sign-in and a busy Azure end the looking at most; the run goes on and is found again', {
   skip: withoutAzurite,
 }, async (context) => {
-  const { cli, standIn, workspace, machineLearning } = await open(context);
+  const { cli, standIn, workspace, machineLearning } = await openCliOnAzure(context);
   // The computes have no nodes before Ctrl-C, so the run cannot be quicker.
   const nodes = Promise.withResolvers<void>();
   machineLearning.nodes = nodes.promise;
